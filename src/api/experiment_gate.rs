@@ -1,0 +1,96 @@
+//! `ExperimentGate`: holds objects of its own namespace.
+
+use super::gate::{FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Which requests are held, and on which checks they depend.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "holdpoint.dev",
+    version = "v1alpha1",
+    kind = "ExperimentGate",
+    plural = "experimentgates",
+    shortname = "xgate",
+    category = "holdpoint",
+    namespaced,
+    derive = "PartialEq",
+    status = "GateStatus",
+    doc = "An ExperimentGate holds the start of experiments and VMs in its own namespace while a check that it requires does not pass. `kubectl wait --for=condition=Open xgate/NAME` waits until it opens.",
+    printcolumn(
+        name = "Open",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Open')].status",
+        description = "Whether a start would be admitted now"
+    ),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(
+        name = "Blockers",
+        type_ = "integer",
+        json_path = ".status.blocking",
+        description = "How many required checks do not pass"
+    ),
+    printcolumn(name = "Denied", type_ = "integer", json_path = ".status.counters.denied", description = "How many starts were refused"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Open')].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Open')].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExperimentGateSpec {
+    /// Which requests the gate looks at.
+    #[serde(rename = "match")]
+    pub matches: GateMatch,
+    /// Which checks must pass, all of them. 1 to 64.
+    #[schemars(length(min = 1, max = 64))]
+    pub checks: Vec<CheckReference>,
+    /// What the gate does about what it finds: Enforce, Warn or Audit. Default: Warn.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What it does for each way in which a check may not pass. Default: Deny for all.
+    #[serde(default)]
+    pub respond: Respond,
+    /// What the API server does when the operator cannot be reached: Fail (refuse) or Ignore (admit). Only in mode Enforce: a gate that
+    /// never refuses is always registered with Ignore. Default: Fail.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+}
+
+/// Which requests a gate looks at. All that is set must hold.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.start) || !self.rules.exists(r, 'UPDATE' in r.operations)")
+    .message("rules with operation UPDATE need start: an expression that is true only for updates that start something, such as object.spec.runStrategy == 'Always' && oldObject.spec.runStrategy != 'Always'").field_path(".start"))]
+pub struct GateMatch {
+    /// The kinds and operations. 1 to 16.
+    #[schemars(length(min = 1, max = 16))]
+    pub rules: Vec<RequestRule>,
+    /// Only objects with these labels (of the new object, or of the old one). Unset: all. The object's author chooses its labels: not a safeguard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_selector: Option<LabelSelector>,
+    /// Only requests for which all of these are true. At most 16. They are evaluated by the API server where that is possible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub match_conditions: Vec<MatchCondition>,
+    /// A CEL expression over `object`, `oldObject` (null on a create) and `request`: true if the request starts something. An expression that
+    /// cannot be evaluated counts as a start. Unset: every create is a start. At most 4096 bytes.
+    /// Example: `object.spec.engineState == 'active' && oldObject.spec.engineState != 'active'`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub start: Option<String>,
+}
+
+/// A check, or the checks with some labels, in the gate's own namespace. Exactly one member is set.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.name) != has(self.selector)").message("exactly one of name and selector is required"))]
+pub struct CheckReference {
+    /// The check's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// All checks with these labels, also ones created later. At least one must exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}

@@ -1,0 +1,187 @@
+//! What both kinds of gate share: how they answer, and their status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which requests are looked at, shaped and spelled as in admissionregistration.k8s.io. Every served version is always included.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!self.apiGroups.exists(g, g.contains('*'))").message("a wildcard is not allowed: name the groups, a gate must never hold what nobody meant").field_path(".apiGroups"),
+    validation = Rule::new("!self.resources.exists(r, r.contains('*'))").message("a wildcard is not allowed: name the resources, a gate must never hold what nobody meant").field_path(".resources"),
+    validation = Rule::new("!('' in self.apiGroups && self.resources.exists(r, r == 'pods' || r.startsWith('pods/') || r in ['nodes', 'nodes/status', 'namespaces', 'events', 'bindings', 'endpoints', 'serviceaccounts/token']))")
+        .message("the cluster itself depends on pods, nodes, namespaces, events, bindings and endpoints: gate what makes the pods instead, such as podchaos in chaos-mesh.org or virtualmachines in kubevirt.io").field_path(".resources"),
+    validation = Rule::new("!self.apiGroups.exists(g, g in ['coordination.k8s.io', 'events.k8s.io', 'admissionregistration.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io', 'rbac.authorization.k8s.io', 'certificates.k8s.io', 'apiregistration.k8s.io', 'apiextensions.k8s.io', 'discovery.k8s.io'])")
+        .message("the cluster itself depends on leases, events, webhook configurations and access rules: they cannot be gated").field_path(".apiGroups"),
+    validation = Rule::new("!self.apiGroups.exists(g, g == 'holdpoint.dev' || g.endsWith('.holdpoint.dev'))").message("the operator's own kinds cannot be gated: a closed gate could then never be opened").field_path(".apiGroups")
+)]
+pub struct Rule {
+    /// The API groups; "" is the core group. 1 to 8, no wildcard. Example: `[chaos-mesh.org]`.
+    #[schemars(length(min = 1, max = 8), inner(length(max = 253)))]
+    pub api_groups: Vec<String>,
+    /// The resources, in the plural, or a subresource after a slash. 1 to 32, no wildcard. Examples: `[podchaos, networkchaos]`, `[virtualmachines/status]`.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 127)))]
+    pub resources: Vec<String>,
+    /// The operations: CREATE, UPDATE. UPDATE needs `match.start`, because most updates start nothing. Deletes are never held.
+    #[schemars(length(min = 1, max = 2))]
+    pub operations: Vec<Operation>,
+}
+
+/// An operation that can start something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+pub enum Operation {
+    /// CREATE.
+    #[serde(rename = "CREATE")]
+    Create,
+    /// UPDATE.
+    #[serde(rename = "UPDATE")]
+    Update,
+}
+
+/// A named condition on the request, as in a webhook configuration of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct MatchCondition {
+    /// A name for messages.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
+    pub name: String,
+    /// A CEL expression over `object`, `oldObject` and `request` that is true for requests to look at. At most 4096 bytes.
+    /// Example: `object.metadata.?labels['tier'].orValue('') == 'prod'`.
+    #[schemars(length(min = 1, max = 4096))]
+    pub expression: String,
+}
+
+/// What the gate does about what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum Mode {
+    /// Refuse, by `respond`.
+    Enforce,
+    /// Admit, with a warning for what would have been refused.
+    #[default]
+    Warn,
+    /// Admit in silence, and record what would have been refused.
+    Audit,
+}
+
+/// What the gate does for each way in which a required check may not pass.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Respond {
+    /// The check is failing. Default: Deny.
+    #[serde(default)]
+    pub failing: Response,
+    /// It could not be told: an error, no data, no targets, never evaluated, suspended. Default: Deny.
+    #[serde(default)]
+    pub unknown: Response,
+    /// It passed, too long ago. Default: Deny.
+    #[serde(default)]
+    pub stale: Response,
+    /// There is no such check, or the selector finds none. Default: Deny.
+    #[serde(default)]
+    pub missing: Response,
+}
+
+impl Default for Respond {
+    fn default() -> Self {
+        Self { failing: Response::Deny, unknown: Response::Deny, stale: Response::Deny, missing: Response::Deny }
+    }
+}
+
+/// An answer to one check that does not pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum Response {
+    /// Admit.
+    Allow,
+    /// Admit with a warning.
+    Warn,
+    /// Refuse.
+    #[default]
+    Deny,
+}
+
+/// What the API server does when the operator cannot be reached, as everywhere in Kubernetes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+pub enum FailurePolicy {
+    /// Refuse.
+    #[default]
+    Fail,
+    /// Admit.
+    Ignore,
+}
+
+/// How the gate stands. Written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: the gate was accepted and its rules are registered with the API server. `Open`: a start would be admitted now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// How many required checks do not pass.
+    #[serde(default)]
+    pub blocking: i32,
+    /// The required checks that do not pass, worst first, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub blockers: Vec<Blocker>,
+    /// The latest decisions that were not a plain admission, and admissions, newest first, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub recent_decisions: Vec<RecentDecision>,
+    /// How many starts the gate decided on, since it was created. Dry runs do not count.
+    #[serde(default)]
+    pub counters: DecisionCounters,
+}
+
+/// A required check that does not pass.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Blocker {
+    /// The check: name, or namespace/name for a ClusterExperimentGate.
+    pub check: String,
+    /// Failing, Unknown, Stale or Missing.
+    pub verdict: String,
+    /// What was found, at most 256 characters.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A decision that the gate took part in.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct RecentDecision {
+    /// The decision's id, also in the operator's log, the audit log and the Event.
+    pub id: String,
+    /// When.
+    pub time: Time,
+    /// Allow, Warn or Deny: what was answered.
+    pub decision: String,
+    /// What would have been answered in mode Enforce, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<String>,
+    /// CREATE or UPDATE.
+    pub operation: String,
+    /// The object: Kind namespace/name.
+    pub object: String,
+    /// Who asked.
+    pub user: String,
+    /// The reason, at most 256 characters.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// How many starts were decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct DecisionCounters {
+    /// Admitted without a word.
+    #[serde(default)]
+    pub admitted: i64,
+    /// Admitted with a warning.
+    #[serde(default)]
+    pub warned: i64,
+    /// Refused.
+    #[serde(default)]
+    pub denied: i64,
+}

@@ -1,0 +1,37 @@
+//! What users write: one custom resource a file.
+//!
+//! The doc comments in this module are the descriptions that `kubectl explain` prints, so they are
+//! written for users: what a field does, its default, its unit, an example. Rules that the API server
+//! can check (bounds, unions, relations between fields) are part of the generated schema, so a bad
+//! object is refused when it is applied. What only the operator can know (a kind that the cluster
+//! serves, a zone that exists, an expression that compiles) is checked by [`crate::core::validate`]
+//! and reported in the `Ready` condition.
+
+mod cluster_experiment_gate;
+pub mod conditions;
+pub mod crd_yaml;
+mod experiment_gate;
+mod gate;
+mod preflight_check;
+mod probes;
+
+pub use cluster_experiment_gate::{ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
+pub use experiment_gate::{CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
+pub use gate::{
+    Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Respond, Response, Rule,
+};
+pub use preflight_check::{
+    History, Outcomes, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, Quorum, Remediation, Retries, Severity, Streak, Summary,
+    TargetResult, TargetSource, Targets, VerdictName,
+};
+pub use probes::{
+    Blackout, BodyExpectation, CertificateAuthority, ConditionProbe, ConditionStatus, Cordoned, DateRange, ForbiddenTaint, HttpHeader,
+    HttpMethod, HttpProbe, JsonPathEquals, KeyReference, NodeProbe, Probe, RolloutProbe, TcpProbe, TimeRange, Weekday, WindowProbe,
+};
+
+/// The API group of all kinds.
+pub const GROUP: &str = "holdpoint.dev";
+/// The API version of all kinds.
+pub const VERSION: &str = "v1alpha1";
+/// The longest CEL expression that is accepted, in bytes. The parser of longer ones could exhaust a thread's stack.
+pub const MAX_EXPRESSION_BYTES: usize = 4096;

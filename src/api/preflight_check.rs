@@ -1,0 +1,375 @@
+//! `PreflightCheck`: one probe, its targets, its cadence and its thresholds.
+
+use super::probes::Probe;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is observed, how often, and what makes it pass.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "holdpoint.dev",
+    version = "v1alpha1",
+    kind = "PreflightCheck",
+    plural = "preflightchecks",
+    shortname = "pfc",
+    category = "holdpoint",
+    namespaced,
+    derive = "PartialEq",
+    status = "PreflightCheckStatus",
+    doc = "A PreflightCheck keeps one verdict current: is this target fit for what is about to start? Gates require checks; `kubectl get pfc` shows them; `kubectl wait --for=condition=Passing pfc/NAME` waits for one.",
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict", description = "Passing, Warning, Failing or Unknown"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether the check was accepted and is evaluated"
+    ),
+    printcolumn(name = "Failing", type_ = "integer", json_path = ".status.summary.failing", description = "How many targets fail"),
+    printcolumn(name = "Targets", type_ = "integer", json_path = ".status.summary.targets", description = "How many targets there are"),
+    printcolumn(
+        name = "Last",
+        type_ = "date",
+        json_path = ".status.lastEvaluationTime",
+        description = "Time since the evaluation that the status shows"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Passing')].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Passing')].message", priority = 1),
+    printcolumn(name = "Probe", type_ = "string", json_path = ".status.probe", priority = 1),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.intervalSeconds >= self.timeoutSeconds")
+        .message("intervalSeconds must be at least timeoutSeconds: an evaluation must be able to end before the next begins").field_path(".intervalSeconds"),
+    validation = Rule::new("self.staleAfterSeconds >= self.intervalSeconds + self.timeoutSeconds")
+        .message("staleAfterSeconds must be at least intervalSeconds + timeoutSeconds: otherwise a healthy check would go stale between evaluations").field_path(".staleAfterSeconds"),
+    validation = Rule::new("has(self.targets) == (has(self.probe.rollout) || has(self.probe.condition) || has(self.probe.node))")
+        .message("targets are required by the probes rollout, condition and node, and must be absent for http, tcp and window, which carry their own").field_path(".targets")
+)]
+pub struct PreflightCheckSpec {
+    /// Whether the check can block. `Required`: a gate holds starts while it does not pass. `Advisory`: it only warns. Default: Required.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Order of evaluation where capacity is short, lower first, 0 to 100. Customary: 0 infrastructure, 5 external APIs, 10 credentials,
+    /// 15 connections, 20 business rules. Default: 10.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 100))]
+    pub priority: i32,
+    /// What is observed. Exactly one member.
+    pub probe: Probe,
+    /// What the probe looks at. Needed by rollout, condition and node; http, tcp and window carry their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Targets>,
+    /// How many targets must pass for the check to pass. Default: all, and at least one.
+    #[serde(default)]
+    pub quorum: Quorum,
+    /// Seconds from one evaluation of a probed check (http, tcp) to the next. Live checks are evaluated when what they watch changes,
+    /// and once an interval besides. Default: 30. Range: 1 to 86400.
+    #[serde(default = "thirty")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub interval_seconds: i32,
+    /// Seconds that one attempt may take. Default: 5. Range: 1 to 300.
+    #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: i32,
+    /// How often a probed check tries within one evaluation before a target counts as not passing.
+    #[serde(default)]
+    pub retries: Retries,
+    /// How many consecutive evaluations must fail before the verdict turns Failing. Default: 1. Range: 1 to 100.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: i32,
+    /// How many consecutive evaluations must pass before the verdict turns Passing. Default: 1. Range: 1 to 100.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    pub success_threshold: i32,
+    /// Seconds after which a passing verdict is no longer believed unless it was renewed: it becomes Unknown with reason Stale. A failing one
+    /// stays failing. At least intervalSeconds + timeoutSeconds. Default: 120. Range: 2 to 604800.
+    #[serde(default = "one_hundred_twenty")]
+    #[schemars(range(min = 2, max = 604_800))]
+    pub stale_after_seconds: i32,
+    /// Which verdict an evaluation gives that could not tell.
+    #[serde(default)]
+    pub outcomes: Outcomes,
+    /// What whoever is refused should do. Shown in denials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation: Option<Remediation>,
+    /// How many transitions of the verdict `status.history` keeps. Default: 10. Range: 0 to 20.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 20))]
+    pub history_limit: i32,
+    /// Stops the evaluation. The verdict is then Unknown with reason Suspended, which does not pass. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Whether a check can block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Severity {
+    /// A gate holds starts while the check does not pass.
+    #[default]
+    Required,
+    /// A failure warns and never blocks.
+    Advisory,
+}
+
+/// What a probe looks at: objects of one kind in the check's own namespace (or of the cluster, for kinds without one),
+/// by name or by selector.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.name) != has(self.selector)").message("exactly one of name and selector is required"))]
+pub struct Targets {
+    /// Where targets come from. `Objects`: Kubernetes objects. Default: Objects.
+    #[serde(default)]
+    pub source: TargetSource,
+    /// The targets' apiVersion. Example: `apps/v1`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[a-z0-9]+$"))]
+    pub api_version: String,
+    /// The targets' kind. Example: `Deployment`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9]*$"))]
+    pub kind: String,
+    /// The name of the one target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// Which objects are targets, by their labels. `{}` selects all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// Where targets come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum TargetSource {
+    /// Kubernetes objects.
+    #[default]
+    Objects,
+}
+
+/// How many targets must pass.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quorum {
+    /// How many targets must pass: a number, or a percentage rounded up. Default: `100%`. Examples: `2`, `"75%"`.
+    #[serde(default = "one_hundred_percent")]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')")
+        .message("must be a number of at least 1, or a percentage from \"1%\" to \"100%\""))]
+    pub min_passing: IntOrString,
+    /// How many targets there must be at all; fewer count as no targets. Default: 1. Range: 1 to 10000.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub min_targets: i32,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { min_passing: one_hundred_percent(), min_targets: 1 }
+    }
+}
+
+/// Tries within one evaluation of a probed check.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retries {
+    /// Tries in all; 1 means no retry. Default: 2. Range: 1 to 10.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: i32,
+    /// Seconds between tries, give or take a quarter at random. Default: 1. Range: 0 to 60.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 60))]
+    pub backoff_seconds: i32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 2, backoff_seconds: 1 }
+    }
+}
+
+/// Which verdict an evaluation gives that could not tell.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcomes {
+    /// A technical fault: connection refused, timeout, unreadable answer. Default: Unknown.
+    #[serde(default)]
+    pub error: VerdictName,
+    /// The target exists but does not have what is asked about (no such condition, no status yet). Default: Unknown.
+    #[serde(default)]
+    pub no_data: VerdictName,
+    /// There are fewer targets than `quorum.minTargets`. Default: Unknown.
+    #[serde(default)]
+    pub no_targets: VerdictName,
+}
+
+/// A verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum VerdictName {
+    /// All that is required holds.
+    Passing,
+    /// It holds, with a reservation; it does not block.
+    Warning,
+    /// It does not hold.
+    Failing,
+    /// It could not be told.
+    #[default]
+    Unknown,
+}
+
+/// What whoever is refused should do.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Remediation {
+    /// One sentence. Example: `Scale checkout back to 3 replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub message: Option<String>,
+    /// Where to read more. Example: `https://runbooks.example/checkout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = "^https?://"))]
+    pub url: Option<String>,
+    /// Whom to ask. Example: `team-checkout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub owner: Option<String>,
+}
+
+/// What the check last found. Written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreflightCheckStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: the check was accepted and is evaluated. `Passing`: its outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The verdict: Passing, Warning, Failing or Unknown.
+    #[serde(default)]
+    pub verdict: VerdictName,
+    /// Which probe the check uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// When the evaluation ended that this status shows. A live check's status is rewritten only when something changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_evaluation_time: Option<Time>,
+    /// When the next evaluation is due: of a probed check after its interval, of a live one when time alone can change its verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_evaluation_time: Option<Time>,
+    /// How long that evaluation took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_duration_milliseconds: Option<i64>,
+    /// How many consecutive evaluations had the same result, counted up to the thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streak: Option<Streak>,
+    /// How many targets there are and how they stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// What was found for each target, worst first, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub results: Vec<TargetResult>,
+    /// Transitions of the verdict, newest first, at most `spec.historyLimit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub history: Vec<History>,
+}
+
+/// Consecutive evaluations with the same result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Streak {
+    /// Consecutive evaluations that passed, counted up to successThreshold.
+    pub passes: i32,
+    /// Consecutive evaluations that failed, counted up to failureThreshold. An evaluation that could not tell does not break it.
+    pub failures: i32,
+    /// Consecutive evaluations that could not tell, counted up to 100.
+    pub errors: i32,
+}
+
+/// How the targets stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Summary {
+    /// How many targets there are.
+    pub targets: i32,
+    /// How many pass.
+    pub passing: i32,
+    /// How many pass with a warning.
+    pub warning: i32,
+    /// How many fail.
+    pub failing: i32,
+    /// For how many it could not be told.
+    pub unknown: i32,
+    /// Whether `results` leaves some out.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// What was found for one target.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetResult {
+    /// The target: Kind/name, or an address.
+    pub target: String,
+    /// Pass, Warn, Fail or Error (could not tell).
+    pub outcome: String,
+    /// Why, in one CamelCase word.
+    pub reason: String,
+    /// Why, in a sentence of at most 256 characters.
+    #[serde(default)]
+    pub message: String,
+    /// What was measured. Example: `2/3 ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What was required. Example: `3 ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<String>,
+    /// How many tries it took.
+    #[serde(default)]
+    pub attempts: i32,
+    /// How long it took, in milliseconds.
+    #[serde(default)]
+    pub duration_milliseconds: i64,
+    /// When it was observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+}
+
+/// A transition of the verdict.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct History {
+    /// The verdict from then on.
+    pub verdict: VerdictName,
+    /// Its reason.
+    pub reason: String,
+    /// What was found, at most 256 characters.
+    #[serde(default)]
+    pub message: String,
+    /// When.
+    pub time: Time,
+}
+
+fn one() -> i32 {
+    1
+}
+fn two() -> i32 {
+    2
+}
+fn five() -> i32 {
+    5
+}
+fn ten() -> i32 {
+    10
+}
+fn thirty() -> i32 {
+    30
+}
+fn one_hundred_twenty() -> i32 {
+    120
+}
+fn one_hundred_percent() -> IntOrString {
+    IntOrString::String("100%".to_owned())
+}

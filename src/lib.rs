@@ -1,0 +1,5 @@
+//! wip
+pub mod api;
+pub mod clock;
+pub mod core;
+pub mod probe;
