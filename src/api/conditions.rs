@@ -28,6 +28,36 @@ pub mod ready {
     pub const FORBIDDEN: &str = "Forbidden";
 }
 
+/// Reasons of `Passing`.
+pub mod passing {
+    /// All targets pass.
+    pub const ALL_PASSED: &str = "AllPassed";
+    /// Not all targets pass, but as many as `quorum` wants.
+    pub const QUORUM_MET: &str = "QuorumMet";
+    /// The last evaluations differ from the verdict, but not as often in a row as the threshold wants.
+    pub const THRESHOLD_PENDING: &str = "ThresholdPending";
+    /// Fewer targets pass than `quorum` wants.
+    pub const TARGETS_FAILING: &str = "TargetsFailing";
+    /// It could not be told, for a technical reason.
+    pub const EVALUATION_ERROR: &str = "EvaluationError";
+    /// The targets do not have what is asked about.
+    pub const NO_DATA: &str = "NoData";
+    /// There are fewer targets than `quorum.minTargets`.
+    pub const NO_TARGETS: &str = "NoTargets";
+    /// It passed, too long ago.
+    pub const STALE: &str = "Stale";
+    /// Not evaluated yet, or not since the spec changed or the operator started.
+    pub const NEVER_EVALUATED: &str = "NeverEvaluated";
+    /// Evaluation is switched off.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The spec cannot work.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The operator may not read what the check names.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// The network policy of the operator refuses the address.
+    pub const TARGET_DENIED: &str = "TargetDenied";
+}
+
 /// Reasons of `Open`.
 pub mod open {
     /// All required checks pass.

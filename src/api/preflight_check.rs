@@ -263,7 +263,7 @@ pub struct PreflightCheckStatus {
     /// How long that evaluation took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_duration_milliseconds: Option<i64>,
-    /// How many consecutive evaluations had the same result, counted up to the thresholds.
+    /// How many consecutive evaluations had the same result, as of `lastEvaluationTime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streak: Option<Streak>,
     /// How many targets there are and how they stand.
@@ -282,11 +282,11 @@ pub struct PreflightCheckStatus {
 /// Consecutive evaluations with the same result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Streak {
-    /// Consecutive evaluations that passed, counted up to successThreshold.
+    /// Consecutive evaluations that passed.
     pub passes: i32,
-    /// Consecutive evaluations that failed, counted up to failureThreshold. An evaluation that could not tell does not break it.
+    /// Consecutive evaluations that failed. One that could not tell does not break the row.
     pub failures: i32,
-    /// Consecutive evaluations that could not tell, counted up to 100.
+    /// Consecutive evaluations that could not tell.
     pub errors: i32,
 }
 

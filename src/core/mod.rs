@@ -1,5 +1,18 @@
 //! Decisions: values in, values out, the time a parameter. Knows no runtime, no client, no socket, no file and no clock.
 
+pub mod certificates;
+pub mod check_status;
+pub mod expr;
+pub mod gate;
+pub mod gate_status;
+pub mod netpolicy;
 pub mod observation;
 pub mod problem;
+pub mod records;
+pub mod registration;
+pub mod selector;
+pub mod share;
 pub mod text;
+pub mod validate;
+pub mod verdict;
+pub mod window;

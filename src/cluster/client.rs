@@ -1,0 +1,91 @@
+//! The client of the API server, and the deadline of every call.
+
+use crate::clock;
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long one call to the API server may take.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The API server answered with an error, or could not be reached.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// No answer in time.
+    #[error("no answer from the API server within {} s", CALL_DEADLINE.as_secs())]
+    Deadline,
+}
+
+impl CallError {
+    /// The API server's own status, if it answered.
+    pub fn status(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Kube(kube::Error::Api(status)) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(kube::core::Status::is_not_found)
+    }
+
+    /// The operator has not the right.
+    pub fn is_forbidden(&self) -> bool {
+        self.status().is_some_and(kube::core::Status::is_forbidden)
+    }
+
+    /// What was sent is not acceptable.
+    pub fn is_invalid(&self) -> bool {
+        self.status().is_some_and(kube::core::Status::is_invalid)
+    }
+}
+
+/// Makes a call with the deadline.
+pub async fn call<T>(future: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match clock::within(CALL_DEADLINE, future).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(CallError::Deadline),
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The kubeconfig cannot be used.
+    #[error("kubeconfig {path}: {error}")]
+    Kubeconfig {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        error: kube::config::KubeconfigError,
+    },
+    /// No kubeconfig was named and the process does not run in a cluster.
+    #[error("no --kubeconfig given, and neither a cluster's service account nor a default kubeconfig was found: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The configuration does not make a client.
+    #[error("cannot make a client: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// A client, and the namespace that its configuration names. Calls are not retried: an answer that comes late is worth nothing here, and the
+/// callers have their own rhythm.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), ClientError> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let wrong = |error| ClientError::Kubeconfig { path: path.display().to_string(), error };
+            let file = Kubeconfig::read_from(path).map_err(wrong)?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(wrong)?
+        }
+        None => kube::Config::infer().await?,
+    };
+    config.default_retry = false;
+    config.connect_timeout = Some(CALL_DEADLINE);
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config)?, namespace))
+}

@@ -1,0 +1,143 @@
+//! What the admission path reads: the checks with their verdicts, the gates, the namespaces' labels. Readers take no lock.
+//!
+//! A check's fact sits in a slot of its own that is swapped whole, so that a verdict is published without copying the index of ten thousand
+//! checks; the index is copied only when checks come and go. A fact carries its own age; the parts say whether they are complete.
+
+use crate::core::gate::{CheckFact, CheckFacts, Gate, Resource};
+use crate::core::selector::Selector;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
+/// All of it. Cloning is cheap, clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot(Arc<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    checks: ArcSwap<CheckIndex>,
+    gates: ArcSwap<GateIndex>,
+    namespaces: ArcSwap<HashMap<String, Labels>>,
+    namespaces_complete: AtomicBool,
+}
+
+/// The checks by namespace and name.
+#[derive(Clone, Debug, Default)]
+pub struct CheckIndex {
+    complete: bool,
+    by_namespace: HashMap<String, BTreeMap<String, Arc<ArcSwap<CheckFact>>>>,
+}
+
+/// The gates by the resource that they look at.
+#[derive(Clone, Debug, Default)]
+pub struct GateIndex {
+    /// Whether all gates of the cluster are in it.
+    pub complete: bool,
+    /// All gates.
+    pub all: Vec<Arc<Gate>>,
+    by_resource: HashMap<Resource, Vec<Arc<Gate>>>,
+}
+
+impl Snapshot {
+    /// The checks as they are now.
+    pub fn checks(&self) -> Arc<CheckIndex> {
+        self.0.checks.load_full()
+    }
+
+    /// The gates as they are now.
+    pub fn gates(&self) -> Arc<GateIndex> {
+        self.0.gates.load_full()
+    }
+
+    /// Publishes facts of checks, removes checks, and says whether all are there.
+    pub fn publish_checks(&self, facts: Vec<CheckFact>, removed: &[(String, String)], complete: bool) {
+        let index = self.0.checks.load();
+        let new: Vec<CheckFact> = facts.into_iter().filter_map(|fact| index.replace(fact)).collect();
+        if new.is_empty() && removed.is_empty() && index.complete == complete {
+            return;
+        }
+        let mut next = CheckIndex::clone(&index);
+        next.complete = complete;
+        for (namespace, name) in removed {
+            if let Some(checks) = next.by_namespace.get_mut(namespace) {
+                checks.remove(name);
+                if checks.is_empty() {
+                    next.by_namespace.remove(namespace);
+                }
+            }
+        }
+        for fact in new {
+            next.by_namespace.entry(fact.namespace.clone()).or_default().insert(fact.name.clone(), Arc::new(ArcSwap::from_pointee(fact)));
+        }
+        self.0.checks.store(Arc::new(next));
+    }
+
+    /// Publishes the gates.
+    pub fn publish_gates(&self, gates: Vec<Arc<Gate>>, complete: bool) {
+        let mut by_resource: HashMap<Resource, Vec<Arc<Gate>>> = HashMap::new();
+        for gate in &gates {
+            let mut last = None;
+            for (resource, _) in &gate.rules {
+                if last.replace(resource) != Some(resource) {
+                    by_resource.entry(resource.clone()).or_default().push(gate.clone());
+                }
+            }
+        }
+        self.0.gates.store(Arc::new(GateIndex { complete, all: gates, by_resource }));
+    }
+
+    /// Publishes the labels of all namespaces.
+    pub fn publish_namespaces(&self, namespaces: HashMap<String, Labels>) {
+        self.0.namespaces.store(Arc::new(namespaces));
+        self.0.namespaces_complete.store(true, Ordering::Release);
+    }
+
+    /// The labels of all namespaces that are known.
+    pub fn namespaces(&self) -> Arc<HashMap<String, Labels>> {
+        self.0.namespaces.load_full()
+    }
+
+    /// Whether the namespaces were read.
+    pub fn namespaces_complete(&self) -> bool {
+        self.0.namespaces_complete.load(Ordering::Acquire)
+    }
+}
+
+impl GateIndex {
+    /// The gates that look at a resource.
+    pub fn of(&self, resource: &Resource) -> &[Arc<Gate>] {
+        self.by_resource.get(resource).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl CheckIndex {
+    /// Puts a fact into its slot; gives it back if there is none yet.
+    fn replace(&self, fact: CheckFact) -> Option<CheckFact> {
+        match self.by_namespace.get(&fact.namespace).and_then(|checks| checks.get(&fact.name)) {
+            Some(slot) => {
+                slot.store(Arc::new(fact));
+                None
+            }
+            None => Some(fact),
+        }
+    }
+}
+
+impl CheckFacts for CheckIndex {
+    fn complete(&self) -> bool {
+        self.complete
+    }
+
+    fn named(&self, namespace: &str, name: &str) -> Option<Arc<CheckFact>> {
+        Some(self.by_namespace.get(namespace)?.get(name)?.load_full())
+    }
+
+    fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>> {
+        let Some(checks) = self.by_namespace.get(namespace) else { return Vec::new() };
+        checks.values().map(|slot| slot.load_full()).filter(|fact| selector.matches(&fact.labels)).collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! Watches: a stream of what changed, complete at first, that mends itself.
+//!
+//! After any error the watch begins again with a full list. The library's watcher would resume in silence, and silence after an error cannot be
+//! told from a connection that delivers nothing; a list is the proof that it works again.
+
+use crate::clock;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use kube::api::DynamicObject;
+use kube::core::{DeserializeGuard, Resource};
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// What a watch says.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// All objects there are. What was known before and is not in it, is gone.
+    Listed(Vec<K>),
+    /// An object is new or changed.
+    Applied(K),
+    /// An object is gone.
+    Deleted(K),
+    /// An object that cannot be read as its kind. The others go on.
+    Unreadable {
+        /// Its namespace.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The watch broke, and will be started again.
+    Failed {
+        /// One line.
+        message: String,
+        /// The operator has not the right to list or watch.
+        forbidden: bool,
+        /// The kind is not served (any longer).
+        not_found: bool,
+    },
+}
+
+/// The first delay before a broken watch is started again; it doubles, because a verdict that is not renewed blocks, up to [`LAST_DELAY`].
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// The longest delay.
+const LAST_DELAY: Duration = Duration::from_secs(5);
+
+/// Watches one of the operator's own kinds, or another typed one. One object that cannot be read stops nothing.
+pub fn watch<K>(api: Api<DeserializeGuard<K>>, config: Config) -> impl Stream<Item = Change<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    mending(move || watcher(api.clone(), config.clone()).boxed(), |DeserializeGuard(object)| match object {
+        Ok(object) => Read::Object(object),
+        Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
+    })
+}
+
+/// Watches objects of any kind as they are. What no probe reads is dropped on arrival.
+pub fn watch_dynamic(api: Api<DynamicObject>, config: Config) -> impl Stream<Item = Change<DynamicObject>> + Send {
+    mending(move || watcher(api.clone(), config.clone()).boxed(), |mut object| {
+        prune(&mut object);
+        Read::Object(object)
+    })
+}
+
+/// Managed fields and the last-applied annotation are often half of an object, and no probe reads them.
+fn prune(object: &mut DynamicObject) {
+    object.metadata.managed_fields = None;
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+}
+
+enum Read<K> {
+    Object(K),
+    Bad(Option<String>, String, String),
+}
+
+type Events<T> = BoxStream<'static, watcher::Result<Event<T>>>;
+
+struct Watch<T, K, M, R> {
+    make: M,
+    read: R,
+    events: Option<Events<T>>,
+    listing: Vec<K>,
+    delay: Duration,
+}
+
+fn mending<T, K, M, R>(make: M, read: R) -> impl Stream<Item = Change<K>> + Send
+where
+    T: Send + 'static,
+    K: Send,
+    M: Fn() -> Events<T> + Send,
+    R: Fn(T) -> Read<K> + Send,
+{
+    let start = Watch { make, read, events: None, listing: Vec::new(), delay: Duration::ZERO };
+    futures::stream::unfold(start, |mut watch| async move {
+        let change = watch.next().await;
+        Some((change, watch))
+    })
+}
+
+impl<T, K, M, R> Watch<T, K, M, R>
+where
+    M: Fn() -> Events<T>,
+    R: Fn(T) -> Read<K>,
+{
+    async fn next(&mut self) -> Change<K> {
+        loop {
+            let events = match &mut self.events {
+                Some(events) => events,
+                None => {
+                    clock::sleep(self.delay).await;
+                    self.delay = (self.delay * 2).clamp(FIRST_DELAY, LAST_DELAY);
+                    self.events.insert((self.make)())
+                }
+            };
+            let change = match events.next().await {
+                Some(Ok(event)) => self.take(event),
+                Some(Err(error)) => Some(self.fail(&error)),
+                None => {
+                    self.events = None;
+                    None
+                }
+            };
+            if let Some(change) = change {
+                return change;
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event<T>) -> Option<Change<K>> {
+        match event {
+            Event::Init => {
+                self.listing.clear();
+                None
+            }
+            Event::InitApply(object) => match (self.read)(object) {
+                Read::Object(object) => {
+                    self.listing.push(object);
+                    None
+                }
+                Read::Bad(namespace, name, error) => Some(Change::Unreadable { namespace, name, error }),
+            },
+            Event::InitDone => {
+                self.delay = Duration::ZERO;
+                Some(Change::Listed(std::mem::take(&mut self.listing)))
+            }
+            Event::Apply(object) => Some(self.one(object, Change::Applied)),
+            Event::Delete(object) => Some(self.one(object, Change::Deleted)),
+        }
+    }
+
+    fn one(&self, object: T, wrap: impl Fn(K) -> Change<K>) -> Change<K> {
+        match (self.read)(object) {
+            Read::Object(object) => wrap(object),
+            Read::Bad(namespace, name, error) => Change::Unreadable { namespace, name, error },
+        }
+    }
+
+    fn fail(&mut self, error: &watcher::Error) -> Change<K> {
+        self.events = None;
+        let status = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(s))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(s))
+            | watcher::Error::WatchFailed(kube::Error::Api(s))
+            | watcher::Error::WatchError(s) => Some(s),
+            _ => None,
+        };
+        Change::Failed {
+            message: status.map_or_else(|| error.to_string(), |s| s.message.clone()),
+            forbidden: status.is_some_and(|s| s.is_forbidden()),
+            not_found: status.is_some_and(|s| s.is_not_found()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The shell of the engine: watches, asks, probes and writes what the engine wants, and tells it what came of it.
+
+use super::engine::{Effect, Engine, Input, Output};
+use super::objects::{CheckKey, WatchKey};
+use crate::api::PreflightCheck;
+use crate::clock;
+use crate::cluster::apply::{ObjectRef, StatusWriter, Unwritten};
+use crate::cluster::discovery::{self, Served};
+use crate::cluster::events::{Events, Happening};
+use crate::cluster::snapshot::Snapshot;
+use crate::cluster::watch::{Change, watch, watch_dynamic};
+use crate::probe::{self, Outbound};
+use crate::telemetry::health::Readiness;
+use crate::telemetry::metrics::Metrics;
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How many things that happened may wait before whoever tells of more has to wait.
+const QUEUE: usize = 4096;
+/// How many of them are taken in at one step.
+const BATCH: usize = 1024;
+/// The name of the condition of readiness.
+pub const READY_CHECKS: &str = "checks";
+
+/// What the controller works with.
+pub struct CheckController {
+    /// The API server.
+    pub client: Client,
+    /// Where facts are published.
+    pub snapshot: Snapshot,
+    /// Told whenever a fact changed.
+    pub changed: Arc<Notify>,
+    /// Where transitions are told.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What probes go out with.
+    pub outbound: Outbound,
+    /// Told when all checks are known.
+    pub readiness: Readiness,
+}
+
+struct Shell {
+    context: CheckController,
+    writer: StatusWriter,
+    inputs: mpsc::Sender<Input>,
+    watches: HashMap<WatchKey, AbortHandle>,
+}
+
+/// Runs until shutdown.
+pub async fn run(context: CheckController, shutdown: CancellationToken) {
+    let (inputs, mut received) = mpsc::channel(QUEUE);
+    let (failed, mut unwritten) = mpsc::channel(QUEUE);
+    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), failed);
+    clock::spawn(writing);
+    clock::spawn(forward_checks(context.client.clone(), inputs.clone()));
+    let mut engine = Engine::new(context.metrics.clone());
+    let mut shell = Shell { context, writer, inputs, watches: HashMap::new() };
+    loop {
+        let mut batch = Vec::new();
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = wake(engine.next_wake()) => {}
+            _ = received.recv_many(&mut batch, BATCH) => {}
+            Some(Unwritten(object)) = unwritten.recv() => {
+                batch.push(Input::Unwritten(CheckKey { namespace: object.namespace.unwrap_or_default(), name: object.name }));
+            }
+        }
+        let output = engine.step(batch, clock::now());
+        if engine.complete() {
+            shell.context.readiness.ready(READY_CHECKS);
+        }
+        shell.act(output, engine.complete()).await;
+    }
+}
+
+async fn wake(at: Option<Timestamp>) {
+    match at {
+        Some(at) => clock::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn forward_checks(client: Client, inputs: mpsc::Sender<Input>) {
+    let mut changes = std::pin::pin!(watch::<PreflightCheck>(Api::all(client), Config::default()));
+    while let Some(change) = changes.next().await {
+        if inputs.send(Input::Checks(change)).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Shell {
+    async fn act(&mut self, output: Output, complete: bool) {
+        let changed = !output.facts.is_empty() || !output.removed.is_empty();
+        self.context.snapshot.publish_checks(output.facts, &output.removed, complete);
+        if changed {
+            self.context.changed.notify_one();
+        }
+        for effect in output.effects {
+            match effect {
+                Effect::Watch(key, served) => self.watch(key, &served),
+                Effect::Unwatch(key) => {
+                    if let Some(task) = self.watches.remove(&key) {
+                        task.abort();
+                    }
+                }
+                Effect::Ask(kind) => {
+                    let (client, inputs) = (self.context.client.clone(), self.inputs.clone());
+                    clock::spawn(async move {
+                        let answer = discovery::kind(&client, &kind.api_version, &kind.kind).await.map_err(|e| e.to_string());
+                        let _ = inputs.send(Input::Kind(kind, answer)).await;
+                    });
+                }
+                Effect::Probe(key, number, probe, attempts) => {
+                    let (outbound, inputs) = (self.context.outbound.clone(), self.inputs.clone());
+                    clock::spawn(async move {
+                        let seen = probe::observe(&probe, &outbound, &key.namespace, attempts).await;
+                        let _ = inputs.send(Input::Probed(key, number, seen)).await;
+                    });
+                }
+                Effect::Write(key, status) => {
+                    let object = ObjectRef::of::<PreflightCheck>(Some(&key.namespace), &key.name);
+                    self.writer.write(object, &status).await;
+                }
+                Effect::Announce(key, uid, warning, reason, note) => self.context.events.publish(Happening {
+                    regarding: reference(&key, uid),
+                    warning,
+                    reason,
+                    action: "Evaluate",
+                    note,
+                }),
+            }
+        }
+    }
+
+    fn watch(&mut self, key: WatchKey, served: &Served) {
+        let (client, resource) = (self.context.client.clone(), &served.resource);
+        let api = match &key.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, resource),
+            None => Api::all_with(client, resource),
+        };
+        let (inputs, metrics, watched) = (self.inputs.clone(), self.context.metrics.clone(), key.clone());
+        let task = clock::spawn(async move {
+            let mut changes = std::pin::pin!(watch_dynamic(api, Config::default()));
+            while let Some(change) = changes.next().await {
+                let gone = match &change {
+                    Change::Failed { message, not_found, .. } => {
+                        metrics.watch_failed(&watched.kind.kind);
+                        tracing::warn!(kind = watched.kind.kind, namespace = watched.namespace, message, "a watch broke and begins again");
+                        *not_found
+                    }
+                    _ => false,
+                };
+                if gone {
+                    // The kind itself is gone: say so instead of the bare error.
+                    let _ = inputs.send(Input::Kind(watched.kind.clone(), Ok(None))).await;
+                    clock::sleep(Duration::from_secs(1)).await;
+                }
+                if inputs.send(Input::Objects(watched.clone(), change)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        if let Some(old) = self.watches.insert(key, task.abort_handle()) {
+            old.abort();
+        }
+    }
+}
+
+fn reference(key: &CheckKey, uid: String) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(format!("{}/{}", crate::api::GROUP, crate::api::VERSION)),
+        kind: Some("PreflightCheck".to_owned()),
+        name: Some(key.name.clone()),
+        namespace: Some(key.namespace.clone()),
+        uid: Some(uid),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,7 @@
+//! The controller of `ExperimentGate` and `ClusterExperimentGate`: parses gates, publishes them to the webhook, and keeps their status.
+
+mod board;
+mod run;
+mod served;
+
+pub use run::{GateController, run};

@@ -1,0 +1,4 @@
+//! One controller a kind: read, decide in [`crate::core`], observe through [`crate::probe`], apply through [`crate::cluster`].
+
+pub mod check;
+pub mod gate;

@@ -1,0 +1,129 @@
+//! The status of a check from its state, and whether it is worth a write.
+
+use super::verdict::{State, Verdict};
+use crate::api::conditions::{PASSING, Wanted, set};
+use crate::api::{History, PreflightCheckStatus, TargetResult};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// What a check's status is made of.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// The generation of the spec that was evaluated.
+    pub generation: Option<i64>,
+    /// The probe's name, if the spec has exactly one.
+    pub probe: Option<&'static str>,
+    /// The condition `Ready`.
+    pub ready: Wanted,
+    /// The settled state.
+    pub state: &'a State,
+    /// When the next evaluation is due.
+    pub next: Option<Timestamp>,
+    /// How old the written evaluation time may get before it alone is worth a write; `None` for live checks.
+    pub refresh_after: Option<SignedDuration>,
+}
+
+/// Whether to write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// What is written says it all.
+    Unchanged,
+    /// Write this.
+    Write(Box<PreflightCheckStatus>),
+}
+
+/// Compares what is written with what should be. Times, durations and counts of repetitions alone are no change, except that a probed check's
+/// evaluation time is refreshed when it is older than `refresh_after`.
+pub fn diff(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> Change {
+    let wanted = status(written, view, now);
+    let Some(written) = written else { return Change::Write(Box::new(wanted)) };
+    let last = |s: &PreflightCheckStatus| s.last_evaluation_time.as_ref().map(|t| t.0);
+    let overdue = match (view.refresh_after, last(written), last(&wanted)) {
+        (Some(limit), Some(old), Some(new)) => new.duration_since(old) >= limit,
+        (Some(_), None, Some(_)) => true,
+        _ => false,
+    };
+    if overdue || without_times(written) != without_times(&wanted) { Change::Write(Box::new(wanted)) } else { Change::Unchanged }
+}
+
+fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> PreflightCheckStatus {
+    let state = view.state;
+    let mut conditions = written.map(|s| s.conditions.clone()).unwrap_or_default();
+    set(&mut conditions, view.ready.clone(), view.generation, now);
+    let passing = match state.verdict {
+        Verdict::Passing | Verdict::Warning => Some(true),
+        Verdict::Failing => Some(false),
+        Verdict::Unknown => None,
+    };
+    let outcome = Wanted { type_: PASSING, status: passing, reason: state.reason.to_owned(), message: state.message.clone() };
+    set(&mut conditions, outcome, view.generation, now);
+    PreflightCheckStatus {
+        observed_generation: view.generation,
+        conditions,
+        verdict: state.verdict,
+        probe: view.probe.map(str::to_owned),
+        last_evaluation_time: state.evaluated_at.map(seconds),
+        next_evaluation_time: view.next.map(seconds),
+        last_duration_milliseconds: state.evaluated_at.map(|_| milliseconds(state.duration)),
+        streak: Some(state.streak.clone()),
+        summary: Some(state.summary.clone()),
+        results: results(state),
+        history: history(state),
+    }
+}
+
+fn results(state: &State) -> Vec<TargetResult> {
+    let result = |o: &super::observation::Observation| TargetResult {
+        target: o.target.clone(),
+        outcome: o.outcome.as_str().to_owned(),
+        reason: o.reason.to_owned(),
+        message: o.message.clone(),
+        value: o.value.clone(),
+        required: o.required.clone(),
+        attempts: i32::try_from(o.attempts).unwrap_or(i32::MAX),
+        duration_milliseconds: milliseconds(o.duration),
+        time: state.evaluated_at.map(seconds),
+    };
+    state.results.iter().map(result).collect()
+}
+
+fn history(state: &State) -> Vec<History> {
+    let entry = |t: &super::verdict::Transition| History {
+        verdict: t.verdict,
+        reason: t.reason.clone(),
+        message: t.message.clone(),
+        time: seconds(t.time),
+    };
+    state.history.iter().map(entry).collect()
+}
+
+/// The same status with all that changes by repetition taken out.
+fn without_times(status: &PreflightCheckStatus) -> PreflightCheckStatus {
+    let mut plain = status.clone();
+    plain.last_evaluation_time = None;
+    plain.next_evaluation_time = None;
+    plain.last_duration_milliseconds = None;
+    plain.streak = None;
+    for result in &mut plain.results {
+        result.time = None;
+        result.duration_milliseconds = 0;
+        result.attempts = 0;
+    }
+    for entry in &mut plain.history {
+        entry.time = Time(Timestamp::UNIX_EPOCH);
+    }
+    for condition in &mut plain.conditions {
+        condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+    }
+    plain.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+    plain
+}
+
+/// Kubernetes times have whole seconds.
+fn seconds(t: Timestamp) -> Time {
+    Time(Timestamp::from_second(t.as_second()).unwrap_or(t))
+}
+
+fn milliseconds(d: std::time::Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}

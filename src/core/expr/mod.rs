@@ -1,0 +1,146 @@
+//! Expressions in CEL: compiled once, checked for what can be known beforehand, bounded for the variables at hand, evaluated.
+//!
+//! Compiling and evaluating recurse. [`scan`] bounds how deep, so that a stack of 2 MiB is enough; a caller's threads should have
+//! more. An evaluation cannot be interrupted; [`cost`] bounds how long it can take, to about 0.1 s.
+
+mod bindings;
+mod check;
+mod cost;
+mod explain;
+mod functions;
+mod pattern;
+mod rewrite;
+mod scan;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub use bindings::{Bindings, ROOTS};
+pub use cost::LIMIT;
+
+use super::problem::Problem;
+use crate::api::MAX_EXPRESSION_BYTES;
+use kube::core::cel::cel::IdedExpr;
+use kube::core::cel::cel::objects::Value;
+use kube::core::cel::cel::parser::{ParseErrors, Parser};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// A compiled expression that is true or false. Cheap to clone.
+#[derive(Clone)]
+pub struct Expression {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: String,
+    program: IdedExpr,
+    /// The variables that it refers to, sorted.
+    variables: Vec<String>,
+    /// Its cost, if that depends on no size.
+    fixed_cost: Option<u64>,
+}
+
+/// Why an expression is neither true nor false.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationError {
+    /// It was not evaluated.
+    #[error("{}", explain::too_costly(*.cost, *.limit))]
+    TooCostly {
+        /// What it could cost for these variables; `u64::MAX` if that could not be bounded.
+        cost: u64,
+        /// What it may cost.
+        limit: u64,
+    },
+    /// It has no value: a field that is not there, a type that does not fit, an overflow.
+    #[error("{message}")]
+    Failed {
+        /// Why, in one line. Names fields, and types instead of values.
+        message: String,
+    },
+    /// It is something else.
+    #[error("the expression must be true or false, and it was a value of type {was}")]
+    NotBoolean {
+        /// The type of what it is.
+        was: String,
+    },
+}
+
+impl Expression {
+    /// Compiles an expression of a field, over the variables `roots`. What is wrong becomes problems of that field.
+    pub fn compile(source: &str, field: &str, roots: &[&str], problems: &mut Vec<Problem>) -> Option<Self> {
+        match compile(source, roots) {
+            Ok(inner) => Some(Self { inner: Arc::new(inner) }),
+            Err(mistakes) => {
+                problems.extend(mistakes.iter().map(|mistake| Problem::new(field, mistake)));
+                None
+            }
+        }
+    }
+
+    /// Whether it is true of these variables.
+    pub fn evaluate(&self, bindings: &Bindings<'_>) -> Result<bool, EvaluationError> {
+        let Inner { program, variables, fixed_cost, .. } = &*self.inner;
+        let cost = cost::bound(program, *fixed_cost, variables, bindings);
+        if cost > LIMIT {
+            return Err(EvaluationError::TooCostly { cost, limit: LIMIT });
+        }
+        // The interpreter panics on some input that a user can write: -(-9223372036854775807 - 1), b'a'.contains(b''), quantities
+        // that are 39 digits apart, durations of centuries. The variables are not changed by an evaluation, so they stay usable.
+        let value = catch_unwind(AssertUnwindSafe(|| bindings.evaluate(program, variables)));
+        match value {
+            Ok(Ok(Value::Bool(value))) => Ok(value),
+            Ok(Ok(other)) => Err(EvaluationError::NotBoolean { was: explain::type_name(&other) }),
+            Ok(Err(failure)) => Err(EvaluationError::Failed { message: explain::failure(&failure) }),
+            Err(panic) => Err(EvaluationError::Failed { message: explain::panic(&*panic) }),
+        }
+    }
+
+    /// The expression as it was written.
+    pub fn source(&self) -> &str {
+        &self.inner.source
+    }
+
+    /// Whether it refers to a variable.
+    pub fn references(&self, root: &str) -> bool {
+        self.inner.variables.iter().any(|variable| variable == root)
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.inner.source).finish()
+    }
+}
+
+fn compile(source: &str, roots: &[&str]) -> Result<Inner, Vec<String>> {
+    if source.len() > MAX_EXPRESSION_BYTES {
+        return Err(vec![format!("the expression is {} bytes long, and may be {MAX_EXPRESSION_BYTES}", source.len())]);
+    }
+    if source.trim().is_empty() {
+        return Err(vec!["the expression is empty".to_owned()]);
+    }
+    scan::scan(source).map_err(|refusal| vec![explain::refusal(source, &refusal)])?;
+    let program = parse(source)?;
+    let mistakes = check::check(&program, roots);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let program = rewrite::rewrite(program);
+    let mut variables: Vec<String> =
+        program.references().variables().into_iter().filter(|name| roots.contains(name)).map(str::to_owned).collect();
+    variables.sort_unstable();
+    let fixed_cost = cost::fixed(&program);
+    Ok(Inner { source: source.to_owned(), program, variables, fixed_cost })
+}
+
+/// The parser panics on some malformed input, such as a lone `?` in the wrong place.
+fn parse(source: &str) -> Result<IdedExpr, Vec<String>> {
+    let parsed = catch_unwind(|| Parser::new().enable_optional_syntax(true).parse(source));
+    match parsed {
+        Ok(Ok(program)) => Ok(program),
+        Ok(Err(ParseErrors { errors })) => Err(vec![explain::parse_errors(&errors)]),
+        Err(_) => Err(vec!["the expression cannot be parsed".to_owned()]),
+    }
+}

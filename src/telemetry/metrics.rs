@@ -1,0 +1,209 @@
+//! The metrics: names of the API documentation, base units, bounded labels. Never a user, an object's name or a uid as label, except the names
+//! of checks and gates themselves.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which check, and its verdict.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct VerdictLabels {
+    /// The check's namespace.
+    pub namespace: String,
+    /// The check's name.
+    pub name: String,
+    /// Passing, Warning, Failing or Unknown.
+    pub verdict: &'static str,
+}
+
+/// Which probe, and what it saw.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EvaluationLabels {
+    probe: &'static str,
+    outcome: &'static str,
+}
+
+/// Which probe.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProbeLabels {
+    probe: &'static str,
+}
+
+/// Which gate decided what.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DecisionLabels {
+    /// The gate: `namespace/name`, or `name` of a cluster gate.
+    pub gate: String,
+    /// Allow, Warn or Deny.
+    pub decision: &'static str,
+    /// Enforce, Warn or Audit.
+    pub mode: &'static str,
+    /// Whether nothing was to be stored: "true" or "false".
+    pub dry_run: &'static str,
+}
+
+/// Which kind.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+/// Why something was dropped.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+/// Through which entry of the webhook configuration.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    entry: &'static str,
+    resource: String,
+}
+
+/// All metrics of the process. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    check_verdict: Family<VerdictLabels, Gauge>,
+    evaluations: Family<EvaluationLabels, Counter>,
+    evaluation_duration: Family<ProbeLabels, Histogram>,
+    evaluation_lateness: Histogram,
+    decisions: Family<DecisionLabels, Counter>,
+    decision_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    status_writes: Family<KindLabels, Counter>,
+    status_write_failures: Family<KindLabels, Counter>,
+    watch_failures: Family<KindLabels, Counter>,
+    dropped: Family<ReasonLabels, Counter>,
+    certificate_expiry: Gauge,
+}
+
+fn slow() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+fn fast() -> Histogram {
+    Histogram::new([0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.025, 0.1, 1.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics, all at zero.
+    pub fn new() -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("holdpoint"),
+            check_verdict: Family::default(),
+            evaluations: Family::default(),
+            evaluation_duration: Family::new_with_constructor(slow),
+            evaluation_lateness: slow(),
+            decisions: Family::default(),
+            decision_duration: fast(),
+            requests: Family::default(),
+            status_writes: Family::default(),
+            status_write_failures: Family::default(),
+            watch_failures: Family::default(),
+            dropped: Family::default(),
+            certificate_expiry: Gauge::default(),
+        };
+        inner.register();
+        Self(Arc::new(inner))
+    }
+
+    /// The verdict of a check changed, or the check went (`new` is `None`).
+    pub fn verdict(&self, namespace: &str, name: &str, old: Option<&'static str>, new: Option<&'static str>) {
+        let labels = |verdict| VerdictLabels { namespace: namespace.to_owned(), name: name.to_owned(), verdict };
+        if let Some(old) = old.filter(|o| Some(*o) != new) {
+            self.0.check_verdict.remove(&labels(old));
+        }
+        if let Some(new) = new {
+            self.0.check_verdict.get_or_create(&labels(new)).set(1);
+        }
+    }
+
+    /// A probe observed a target.
+    pub fn observed(&self, probe: &'static str, outcome: &'static str) {
+        self.0.evaluations.get_or_create(&EvaluationLabels { probe, outcome }).inc();
+    }
+
+    /// An evaluation ended, so long after it was due.
+    pub fn evaluated(&self, probe: &'static str, duration: Duration, lateness: Duration) {
+        self.0.evaluation_duration.get_or_create(&ProbeLabels { probe }).observe(duration.as_secs_f64());
+        self.0.evaluation_lateness.observe(lateness.as_secs_f64());
+    }
+
+    /// A gate took part in a decision.
+    pub fn decided(&self, labels: &DecisionLabels) {
+        self.0.decisions.get_or_create(labels).inc();
+    }
+
+    /// The webhook answered a request about a resource (`group/resource`).
+    pub fn answered(&self, entry: &'static str, resource: String, duration: Duration) {
+        self.0.requests.get_or_create(&RequestLabels { entry, resource }).inc();
+        self.0.decision_duration.observe(duration.as_secs_f64());
+    }
+
+    /// A status was written, or could not be.
+    pub fn status_write(&self, kind: &str, written: bool) {
+        let family = if written { &self.0.status_writes } else { &self.0.status_write_failures };
+        family.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+    }
+
+    /// A watch broke and will be started again.
+    pub fn watch_failed(&self, kind: &str) {
+        self.0.watch_failures.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+    }
+
+    /// A decision's record or an Event was dropped because a queue was full.
+    pub fn dropped(&self, reason: &'static str) {
+        self.0.dropped.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// When the served certificate expires, in seconds since the epoch.
+    pub fn certificate_expires(&self, epoch_seconds: i64) {
+        self.0.certificate_expiry.set(epoch_seconds);
+    }
+
+    /// The text of `/metrics` in the OpenMetrics format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "The version that runs", build);
+        r.register("check_verdict", "1 for the verdict that a check has", self.check_verdict.clone());
+        r.register("evaluations", "Targets observed", self.evaluations.clone());
+        r.register("evaluation_duration_seconds", "How long an evaluation took", self.evaluation_duration.clone());
+        r.register("evaluation_lateness_seconds", "How long after its due time an evaluation began", self.evaluation_lateness.clone());
+        r.register("decisions", "Decisions on starts, for each gate that took part", self.decisions.clone());
+        r.register("decision_duration_seconds", "How long the webhook took to answer", self.decision_duration.clone());
+        r.register("admission_requests", "Requests that the API server sent", self.requests.clone());
+        r.register("status_writes", "Statuses written", self.status_writes.clone());
+        r.register("status_write_failures", "Statuses that could not be written", self.status_write_failures.clone());
+        r.register("watch_failures", "Watches that broke and were started again", self.watch_failures.clone());
+        r.register("records_dropped", "Records of decisions and Events dropped because a queue was full", self.dropped.clone());
+        r.register("webhook_certificate_expiry_seconds", "When the served certificate expires, since the epoch", self.certificate_expiry.clone());
+    }
+}

@@ -1,0 +1,89 @@
+//! From a review to its answer. Reads memory only: no lock, no call, nothing to wait for.
+
+use super::render::{self, Subject};
+use super::review::{Answer, Malformed, Review, labels};
+use crate::api::FailurePolicy;
+use crate::cluster::snapshot::Snapshot;
+use crate::core::expr::Bindings;
+use crate::core::gate::{Decision, Request, decide, decision_id};
+use crate::core::records::Record;
+use crate::core::text::single_line;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Answers a review that came through the entry of a failure policy. What is to be recorded is given back, to be done after answering.
+pub fn admit(snapshot: &Snapshot, entry: FailurePolicy, body: &[u8], now: Timestamp) -> (Answer, Option<Record>) {
+    let review = match Review::parse(body) {
+        Ok(review) => review,
+        Err(malformed) => return (Answer::bad_request(&malformed), None),
+    };
+    let uid = review.head.uid.clone();
+    // A defect must cost one request its answer, and not the process its life.
+    catch_unwind(AssertUnwindSafe(|| judge(snapshot, entry, &review, now)))
+        .unwrap_or_else(|_| (unable(entry, &uid, "the operator itself failed on this request: please report it"), None))
+}
+
+/// The answer when no decision is possible: by the entry's failure policy, as if the operator could not be reached, but saying why.
+fn unable(entry: FailurePolicy, uid: &str, why: &str) -> Answer {
+    let message = format!("Holdpoint cannot tell whether this may start: {why} [{}]", decision_id(uid));
+    match entry {
+        FailurePolicy::Fail => Answer::forbid(uid, message, None),
+        FailurePolicy::Ignore => Answer { warnings: vec![single_line(&message, 120)], ..Answer::allow(uid) },
+    }
+}
+
+fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timestamp) -> (Answer, Option<Record>) {
+    let uid = &review.head.uid;
+    let Some(operation) = review.operation else { return (Answer::allow(uid), None) };
+    let gates = snapshot.gates();
+    if !gates.complete {
+        return (unable(entry, uid, "it has just started and has not read its gates yet; try again in a few seconds"), None);
+    }
+    let namespaces = snapshot.namespaces();
+    let name = review.name();
+    let request = Request {
+        uid,
+        resource: &review.resource,
+        kind: &review.head.kind.kind,
+        operation,
+        namespace: review.namespace(),
+        name: &name,
+        dry_run: review.head.dry_run,
+        deleting: is_deleting(&review.object),
+        labels: labels(&review.object),
+        old_labels: review.old_object.as_ref().map(labels),
+        namespace_labels: review.namespace().and_then(|n| namespaces.get(n)),
+    };
+    let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
+    let checks = snapshot.checks();
+    let decision = decide(&request, gates.of(&review.resource).iter().map(AsRef::as_ref), &bindings, checks.as_ref(), now);
+    let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
+    let answer = render::answer(uid, &decision, subject);
+    let record = (!decision.judgements.is_empty()).then(|| record(review, decision, subject, now));
+    (answer, record)
+}
+
+fn is_deleting(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|t| !t.is_null())
+}
+
+fn record(review: &Review, decision: Decision, subject: Subject<'_>, now: Timestamp) -> Record {
+    Record {
+        time: now,
+        operation: single_line(review.operation_name(), 16),
+        object: single_line(&subject.to_string(), 320),
+        user: single_line(&review.head.user_info.username, 128),
+        dry_run: review.head.dry_run,
+        headline: render::summary(&decision, subject),
+        decision,
+    }
+}
+
+/// The answer to a body that could not be read at all.
+pub fn unreadable(message: &str) -> Answer {
+    Answer::bad_request(&Malformed { uid: None, message: message.to_owned() })
+}
+
+#[cfg(test)]
+mod tests;

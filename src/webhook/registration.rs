@@ -1,0 +1,192 @@
+//! Keeps the operator's entries in the `ValidatingWebhookConfiguration` that was installed with it.
+//!
+//! The object itself is never created and never deleted here, only patched: deleting it is the emergency switch of whoever runs the cluster.
+//! Server-side apply with the object's uid refuses to bring it back. Entries shrink only when all gates are known, and vanish with the last gate.
+
+use crate::clock;
+use crate::cluster::apply::FIELD_MANAGER;
+use crate::cluster::client::{CallError, call};
+use crate::cluster::watch::{Change, watch};
+use crate::core::gate::{Gate, GateKey};
+use crate::core::registration::{Address, Endpoint, Registered, entries};
+use crate::telemetry::health::Readiness;
+use futures::StreamExt;
+use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
+use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher::Config;
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch as tokio_watch;
+use tokio_util::sync::CancellationToken;
+
+/// The object's name, as in `deploy/`.
+pub const CONFIGURATION: &str = "holdpoint";
+/// The name of the condition of readiness.
+pub const READY_REGISTRATION: &str = "registration";
+/// How long until another attempt after a failed one.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the registration works with.
+pub struct Registration {
+    /// The API server.
+    pub client: Client,
+    /// How the webhook is reached.
+    pub address: Address,
+    /// The operator's namespace.
+    pub namespace: String,
+    /// The gates, once all are known.
+    pub gates: tokio_watch::Receiver<Option<Vec<Arc<Gate>>>>,
+    /// The trust bundle, once there is one.
+    pub ca_bundle: tokio_watch::Receiver<Option<Vec<u8>>>,
+    /// Told what is registered.
+    pub registered: tokio_watch::Sender<Registered>,
+    /// Told whether it is.
+    pub readiness: Readiness,
+}
+
+struct State {
+    context: Registration,
+    api: Api<ValidatingWebhookConfiguration>,
+    /// The object as it was last seen; `None` if there is none.
+    seen: Option<ValidatingWebhookConfiguration>,
+    /// The entries as they stood after the last apply.
+    applied: Option<Vec<ValidatingWebhook>>,
+    /// What was wanted then.
+    wanted: Option<Vec<ValidatingWebhook>>,
+    refused: BTreeMap<GateKey, (Option<i64>, String)>,
+}
+
+/// Runs until shutdown.
+pub async fn run(context: Registration, shutdown: CancellationToken) {
+    let api = Api::<ValidatingWebhookConfiguration>::all(context.client.clone());
+    let only = Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
+    let mut changes = std::pin::pin!(watch(Api::all(context.client.clone()), only));
+    let mut state = State { context, api, seen: None, applied: None, wanted: None, refused: BTreeMap::new() };
+    let mut listed = false;
+    let mut retry = false;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = clock::sleep(RETRY), if retry => {}
+            Ok(()) = state.context.gates.changed() => {}
+            Ok(()) = state.context.ca_bundle.changed() => {}
+            Some(change) = changes.next() => listed |= state.take(change),
+        }
+        if listed {
+            retry = !state.sync().await;
+        }
+    }
+}
+
+impl State {
+    /// Takes in a change of the object. Returns whether it is now known whether there is one.
+    fn take(&mut self, change: Change<ValidatingWebhookConfiguration>) -> bool {
+        match change {
+            Change::Listed(list) => self.seen = list.into_iter().find(|o| o.name_any() == CONFIGURATION),
+            Change::Applied(object) => self.seen = Some(object),
+            Change::Deleted(_) => self.seen = None,
+            Change::Unreadable { .. } => return false,
+            Change::Failed { message, .. } => {
+                tracing::warn!(message, "the watch of the webhook configuration broke and begins again");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Brings the entries in line. Returns whether nothing is left to be tried again.
+    async fn sync(&mut self) -> bool {
+        let gates = self.context.gates.borrow_and_update().clone();
+        let bundle = self.context.ca_bundle.borrow_and_update().clone();
+        let (Some(gates), Some(ca_bundle)) = (gates, bundle) else {
+            self.context.readiness.not_ready(READY_REGISTRATION, "waiting for the gates and the certificate");
+            return true;
+        };
+        let Some(uid) = self.seen.as_ref().and_then(ResourceExt::uid) else {
+            self.applied = None;
+            self.report(&gates, &ca_bundle, Err(format!(
+                "there is no ValidatingWebhookConfiguration {CONFIGURATION}: nothing is held. Apply deploy/install.yaml to bring it back"
+            )));
+            return true;
+        };
+        let generations: BTreeMap<&GateKey, Option<i64>> = gates.iter().map(|g| (&g.key, g.generation)).collect();
+        self.refused.retain(|key, (generation, _)| generations.get(key) == Some(generation));
+        let endpoint = Endpoint { address: self.context.address.clone(), namespace: self.context.namespace.clone(), ca_bundle: ca_bundle.clone() };
+        let wanted = entries(gates.iter().map(AsRef::as_ref), &endpoint, &|g: &Gate| self.refused.contains_key(&g.key));
+        if self.stands(&wanted) {
+            self.report(&gates, &ca_bundle, Ok(()));
+            return true;
+        }
+        match self.apply(&uid, &wanted, false).await {
+            Ok(applied) => {
+                tracing::info!(gates = gates.len(), entries = wanted.len(), "registered the gates with the API server");
+                self.applied = Some(applied.webhooks.clone().unwrap_or_default());
+                self.seen = Some(applied);
+                self.wanted = Some(wanted);
+                self.report(&gates, &ca_bundle, Ok(()));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot register the gates with the API server");
+                if error.is_invalid() && self.find_refused(&uid, &gates, &endpoint).await {
+                    return Box::pin(self.sync()).await;
+                }
+                self.report(&gates, &ca_bundle, Err(format!("cannot be registered with the API server: {error}")));
+                false
+            }
+        }
+    }
+
+    /// Whether what is wanted was applied and still stands.
+    fn stands(&self, wanted: &Vec<ValidatingWebhook>) -> bool {
+        let seen = self.seen.as_ref().and_then(|o| o.webhooks.clone()).unwrap_or_default();
+        self.wanted.as_ref() == Some(wanted) && self.applied.as_ref() == Some(&seen)
+    }
+
+    async fn apply(&self, uid: &str, entries: &[ValidatingWebhook], dry_run: bool) -> Result<ValidatingWebhookConfiguration, CallError> {
+        let patch = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": CONFIGURATION, "uid": uid},
+            "webhooks": entries,
+        });
+        let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
+        call(self.api.patch(CONFIGURATION, &params, &Patch::Apply(patch))).await
+    }
+
+    /// The API server did not accept the entries: finds out, by dry runs, which gates' match conditions it does not accept. Returns whether
+    /// any was found that was not known.
+    async fn find_refused(&mut self, uid: &str, gates: &[Arc<Gate>], endpoint: &Endpoint) -> bool {
+        let mut found = false;
+        for gate in gates {
+            if gate.conditions.is_empty() || self.refused.contains_key(&gate.key) {
+                continue;
+            }
+            let alone = entries(std::iter::once(gate.as_ref()), endpoint, &|_| false);
+            if let Err(error) = self.apply(uid, &alone, true).await
+                && error.is_invalid()
+            {
+                self.refused.insert(gate.key.clone(), (gate.generation, error.to_string()));
+                found = true;
+            }
+        }
+        found
+    }
+
+    fn report(&self, gates: &[Arc<Gate>], ca_bundle: &[u8], result: Result<(), String>) {
+        match &result {
+            Ok(()) => self.context.readiness.ready(READY_REGISTRATION),
+            Err(why) => self.context.readiness.not_ready(READY_REGISTRATION, why.clone()),
+        }
+        let ok = result.is_ok();
+        self.context.registered.send_replace(Registered {
+            gates: if ok { gates.iter().map(|g| (g.key.clone(), g.generation)).collect() } else { BTreeMap::new() },
+            refused: self.refused.iter().map(|(key, (_, message))| (key.clone(), message.clone())).collect(),
+            ca_bundle: if ok { ca_bundle.to_vec() } else { Vec::new() },
+            error: result.err(),
+        });
+    }
+}

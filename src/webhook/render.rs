@@ -1,0 +1,221 @@
+//! How a decision is phrased: the message of a denial, warnings, causes, audit annotations.
+//!
+//! The first line of a denial suffices alone, because some tools show nothing else. The text is one bounded block without control characters:
+//! parts of it come from probes, and end in somebody's terminal.
+
+use super::review::Answer;
+use crate::api::{Mode, Response};
+use crate::core::gate::{Cause, CauseKind, Decision, Judgement, seconds};
+use crate::core::records::word as word_of;
+use crate::core::text::single_line;
+use kube::core::response::{StatusCause, StatusDetails};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 2048;
+/// How many causes have a line of their own.
+const MAX_CAUSE_LINES: usize = 7;
+/// How many causes the first line names.
+const MAX_FIRST_LINE_CAUSES: usize = 3;
+/// The longest warning, in characters (the API server cuts long ones, and drops all beyond 4096 in sum).
+const MAX_WARNING_CHARS: usize = 120;
+/// How many warnings are sent.
+const MAX_WARNINGS: usize = 16;
+
+/// What the request was about, for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The object's kind.
+    pub kind: &'a str,
+    /// Its namespace.
+    pub namespace: Option<&'a str>,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// The answer for a decision.
+pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
+    let mut answer = match decision.answer {
+        Response::Deny => Answer::forbid(uid, denial(decision, subject), Some(details(decision, subject))),
+        Response::Allow | Response::Warn => Answer { warnings: warnings(decision), ..Answer::allow(uid) },
+    };
+    answer.audit_annotations = annotations(decision);
+    answer
+}
+
+/// One line for records: the first line of the denial, or what would have been refused.
+pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
+    let worst = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
+    let blocking: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.would_be == worst && worst != Response::Allow).collect();
+    if blocking.is_empty() { format!("{subject}: all required checks pass") } else { headline(&blocking, subject, &decision.id) }
+}
+
+/// The message of a denial.
+pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
+    let denying: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.answer == Response::Deny).collect();
+    let mut text = headline(&denying, subject, &decision.id);
+    let several = denying.len() > 1;
+    let causes: Vec<(&Judgement, &Cause)> = denying.iter().flat_map(|j| j.causes.iter().map(move |c| (*j, c))).collect();
+    for (judgement, cause) in causes.iter().take(MAX_CAUSE_LINES) {
+        let _ = write!(text, "\n  {}", cause_line(judgement, cause, several));
+    }
+    if causes.len() > MAX_CAUSE_LINES {
+        let _ = write!(text, "\n  +{} more: see `kubectl describe` of the gate", causes.len() - MAX_CAUSE_LINES);
+    }
+    let passing: Vec<&str> = denying.iter().flat_map(|j| j.passing.iter().map(String::as_str)).collect();
+    if !passing.is_empty() {
+        let _ = write!(text, "\n  PASS     {}", passing.join(", "));
+    }
+    let fix = causes.iter().find_map(|(_, c)| c.remediation.as_deref().filter(|_| c.response == Response::Deny));
+    if let Some(fix) = fix {
+        let _ = write!(text, "\nfix:  {fix}");
+    }
+    if let Some(first) = denying.first() {
+        let _ = write!(text, "\nwait: {}", wait_command(first));
+    }
+    bounded(text)
+}
+
+fn headline(denying: &[&Judgement], subject: Subject<'_>, id: &str) -> String {
+    let gates: Vec<String> = denying.iter().map(|j| j.gate.to_string()).collect();
+    let blocking: Vec<&Cause> = denying.iter().flat_map(|j| &j.causes).filter(|c| c.response == Response::Deny).collect();
+    let required: usize = denying.iter().map(|j| j.required).sum();
+    let named: Vec<String> = blocking.iter().take(MAX_FIRST_LINE_CAUSES).map(|c| brief(c)).collect();
+    let more = blocking.len().saturating_sub(MAX_FIRST_LINE_CAUSES);
+    let more = if more > 0 { format!(", +{more} more") } else { String::new() };
+    let noun = if required == 1 { "check" } else { "checks" };
+    let line = format!(
+        "{subject} blocked by {}: {} of {} required {noun} not passing: {}{more}",
+        gates.join(" and "),
+        blocking.len(),
+        required.max(blocking.len()),
+        named.join(", ")
+    );
+    format!("{} [{id}]", single_line(&line, 900))
+}
+
+/// A cause in a few words: `checkout-healthy FAIL (1/3 ready, required 3 ready)`.
+fn brief(cause: &Cause) -> String {
+    let detail = match (&cause.measured, cause.kind) {
+        (Some((value, required)), CauseKind::Failing) => format!("{value}, required {required}"),
+        _ => single_line(&cause.message, 120),
+    };
+    format!("{} {} ({detail})", cause.check, word(cause.kind))
+}
+
+fn cause_line(judgement: &Judgement, cause: &Cause, several: bool) -> String {
+    let gate = if several { format!("{}: ", judgement.gate) } else { String::new() };
+    let age = match (cause.kind, cause.age_seconds) {
+        (CauseKind::Stale | CauseKind::Missing, _) | (_, None) => String::new(),
+        (_, Some(age)) => format!("  ({} ago)", seconds(age)),
+    };
+    let line = format!("{:<8} {gate}{}  {}", word(cause.kind), cause.check, cause.message);
+    // The word's padding is kept: only what follows is made one line.
+    let (head, rest) = line.split_at(9.min(line.len()));
+    format!("{head}{}{age}", single_line(rest, 200))
+}
+
+const fn word(kind: CauseKind) -> &'static str {
+    match kind {
+        CauseKind::Failing => "FAIL",
+        CauseKind::Unknown => "UNKNOWN",
+        CauseKind::Stale => "STALE",
+        CauseKind::Missing => "MISSING",
+        CauseKind::Warning => "WARN",
+    }
+}
+
+fn wait_command(judgement: &Judgement) -> String {
+    let gate = &judgement.gate;
+    let namespace = gate.namespace.as_ref().map_or_else(String::new, |n| format!(" -n {n}"));
+    format!("kubectl wait --for=condition=Open {}/{}{namespace} --timeout=10m", gate.short_kind(), gate.name)
+}
+
+/// One warning for each check that does not pass, of each gate that warns. No control characters: a warning with one vanishes in silence.
+fn warnings(decision: &Decision) -> Vec<String> {
+    let warning = |j: &Judgement, c: &Cause| {
+        let verb = if j.mode == Mode::Warn && c.response == Response::Deny { "would block" } else { "warns" };
+        single_line(&format!("{} {verb}: {}", j.gate, brief(c)), MAX_WARNING_CHARS)
+    };
+    let warning = &warning;
+    decision
+        .judgements
+        .iter()
+        .filter(|j| j.answer == Response::Warn)
+        .flat_map(|j| j.causes.iter().filter(|c| c.response != Response::Allow).map(move |c| warning(j, c)))
+        .take(MAX_WARNINGS)
+        .collect()
+}
+
+fn details(decision: &Decision, subject: Subject<'_>) -> StatusDetails {
+    let cause = |j: &Judgement, c: &Cause| StatusCause {
+        reason: match c.kind {
+            CauseKind::Failing => "CheckFailed",
+            CauseKind::Unknown => "CheckUnknown",
+            CauseKind::Stale => "CheckStale",
+            CauseKind::Missing => "CheckMissing",
+            CauseKind::Warning => "CheckWarning",
+        }
+        .to_owned(),
+        message: single_line(&c.message, 256),
+        field: format!("{}/{}", j.gate, c.check),
+    };
+    let cause = &cause;
+    let denying = decision.judgements.iter().filter(|j| j.answer == Response::Deny);
+    StatusDetails {
+        name: subject.name.to_owned(),
+        group: String::new(),
+        kind: subject.kind.to_owned(),
+        uid: String::new(),
+        causes: denying.flat_map(|j| j.causes.iter().map(move |c| cause(j, c))).take(20).collect(),
+        retry_after_seconds: 0,
+    }
+}
+
+fn annotations(decision: &Decision) -> BTreeMap<&'static str, String> {
+    if decision.judgements.is_empty() {
+        return BTreeMap::new();
+    }
+    let join = |parts: Vec<String>| single_line(&parts.join(","), 1024);
+    let blocking = decision.judgements.iter().flat_map(|j| j.causes.iter().filter(|c| c.response == Response::Deny));
+    let would_be = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
+    let mut annotations = BTreeMap::from([
+        ("decision", word_of(decision.answer).to_owned()),
+        ("decision-id", decision.id.clone()),
+        ("gate", join(decision.judgements.iter().map(|j| j.gate.to_string()).collect())),
+    ]);
+    let failed: Vec<String> = blocking.map(|c| c.check.clone()).collect();
+    if !failed.is_empty() {
+        annotations.insert("failed-checks", join(failed));
+    }
+    if would_be != decision.answer {
+        annotations.insert("would-be", word_of(would_be).to_owned());
+    }
+    annotations
+}
+
+/// Cuts at the limit, at a character.
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE_BYTES {
+        let mut end = MAX_MESSAGE_BYTES - '…'.len_utf8();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
