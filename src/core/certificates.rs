@@ -26,18 +26,18 @@ use std::{
 };
 
 /// How far before its issue a certificate's validity begins, so that a client whose clock is behind accepts it.
-pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
+pub const BACKDATE: Duration = Duration::from_mins(5);
 /// The most authorities in a bundle: the newest, the leaf's, and two that a repair left behind. Bounds the configuration's size however
 /// often keys are lost.
 pub const MAX_AUTHORITIES: usize = 4;
 
 /// The longest settling time; short lifetimes have a shorter one. Watches deliver in milliseconds; this leaves room for an API server
 /// that is being restarted.
-const MAX_SETTLE: Duration = Duration::from_secs(10 * 60);
+const MAX_SETTLE: Duration = Duration::from_mins(10);
 /// How soon to look again while the new authority is not in every configuration.
 const UNPUBLISHED_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait, so that a clock that was set is noticed.
-const MAX_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
+const MAX_WAIT: Duration = Duration::from_hours(12);
 
 /// A certificate of an authority: its DER bytes, compared as they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,21 +158,20 @@ impl Default for Lifetimes {
     /// Three years and thirty days: a leaf is short-lived since its renewal is exercised all the time; an authority's is a change of
     /// configuration.
     fn default() -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        Self { ca: Duration::from_secs(3 * 365 * DAY), leaf: Duration::from_secs(30 * DAY) }
+        Self { ca: Duration::from_hours(3 * 365 * 24), leaf: Duration::from_hours(30 * 24) }
     }
 }
 
 impl Lifetimes {
     /// Lifetimes that leave every step its time.
     pub fn new(ca: Duration, leaf: Duration) -> Result<Self, Problem> {
-        if leaf < Duration::from_secs(60) {
+        if leaf < Duration::from_mins(1) {
             return Err(Problem::new("leaf lifetime", "must be at least one minute"));
         }
         if ca / 4 < leaf {
             return Err(Problem::new("CA lifetime", "must be at least four times the leaf's: a rotation waits for leaves to run out"));
         }
-        if ca > Duration::from_secs(100 * 366 * 24 * 60 * 60) {
+        if ca > Duration::from_hours(100 * 366 * 24) {
             return Err(Problem::new("CA lifetime", "must be at most a hundred years"));
         }
         Ok(Self { ca, leaf })

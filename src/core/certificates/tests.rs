@@ -8,7 +8,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn days(count: u64) -> Duration {
-    Duration::from_secs(count * DAY)
+    Duration::from_hours(count * 24)
 }
 
 fn id(number: u64) -> AuthorityId {
@@ -140,7 +140,7 @@ fn the_old_authority_stays_while_a_leaf_of_it_may_be_valid_and_while_the_new_lea
     assert_eq!(planned(&stored(later(rotated, days(12))), later(rotated, days(31))), drop_old);
     // The switch was late: the old leaf is still being served somewhere.
     let switched = later(rotated, days(35));
-    assert!(matches!(planned(&stored(switched), switched + Duration::from_secs(60)), Plan::Keep { .. }));
+    assert!(matches!(planned(&stored(switched), switched + Duration::from_mins(1)), Plan::Keep { .. }));
     assert_eq!(planned(&stored(switched), switched + settings().lifetimes.settle()), drop_old);
 }
 
@@ -158,8 +158,8 @@ fn lifetimes_leave_room_for_each_step() {
     assert!(Lifetimes::new(days(90), days(30)).is_err());
     assert!(Lifetimes::new(days(90), Duration::from_secs(1)).is_err());
     assert!(Lifetimes::new(Duration::MAX, days(1)).is_err());
-    let short = Lifetimes::new(Duration::from_secs(240), Duration::from_secs(60)).unwrap();
-    assert!(short.settle() < Duration::from_secs(60) / 4);
+    let short = Lifetimes::new(Duration::from_mins(4), Duration::from_mins(1)).unwrap();
+    assert!(short.settle() < Duration::from_mins(1) / 4);
 }
 
 #[test]
@@ -273,7 +273,9 @@ impl World {
         if self.random(200) == 0 && self.now > later(self.unwritable_until, days(10)) {
             self.unwritable_until = self.now + Duration::from_secs(self.random(3 * DAY));
         }
-        if self.random(3000) == 0 && let Some(stored) = &mut self.stored {
+        if self.random(3000) == 0
+            && let Some(stored) = &mut self.stored
+        {
             stored.key_usable = false;
         }
         let seen = if waits { self.configuration.clone() } else { (1..=self.next_id).map(id).collect() };
@@ -283,7 +285,7 @@ impl World {
         self.carry_out(plan, clock);
         self.publish();
         self.assert_current();
-        let pause = Duration::from_secs(60 + self.random(DAY / 4));
+        let pause = Duration::from_secs(60 + self.random(DAY / 2));
         self.now = wake.min(self.now + pause).max(self.now + Duration::from_secs(1));
     }
 
