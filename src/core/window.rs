@@ -23,8 +23,8 @@ mod tests;
 
 use span::{DAY, Offsets, Span};
 
-/// The most steps from blackout to allowed range and back that the search for the next opening takes.
-const MAX_STEPS: usize = 2_000;
+/// About how many times one search asks one entry. No schedule that a person would write comes near.
+const EFFORT: usize = 10_000;
 
 /// Allowed windows and blackouts, ready to be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +49,10 @@ pub struct WindowVerdict<'a> {
     /// Which window or blackout says so.
     pub by: By<'a>,
     /// The first instant at which the answer is another one: of inside, outside and blackout. `None` if that is more than
-    /// 400 days away.
+    /// 400 days away. If dozens of entries follow each other without a break, it may be an earlier instant.
     pub until: Option<Timestamp>,
-    /// While closed, the first instant at which starts are allowed. `None` while open, and if none was found within 400 days.
+    /// While closed, the first instant at which starts are allowed. `None` while open, and if none was found within 400 days
+    /// or, of dozens of entries, in a bounded search.
     pub next_opening: Option<Timestamp>,
 }
 
@@ -96,8 +97,7 @@ impl Schedule {
         &self.zone_name
     }
 
-    /// What the calendar says at an instant. The work is bounded by the number of entries times the days to the next change;
-    /// for an ordinary schedule that is some ten days.
+    /// What the calendar says at an instant. The work is bounded, and small for an ordinary schedule.
     pub fn judge(&self, now: Timestamp) -> WindowVerdict<'_> {
         let at = floor(now);
         let offsets = Offsets::around(&self.zone, at);
@@ -141,7 +141,7 @@ impl Schedule {
 
     fn next_opening(&self, offsets: &Offsets, from: i64) -> Option<i64> {
         let mut at = from;
-        for _ in 0..MAX_STEPS {
+        for _ in 0..EFFORT / (self.allowed.len() + self.blackouts.len()).max(1) {
             match self.by(offsets, at) {
                 By::Allowed(_) | By::AnyTime => return Some(at),
                 By::Blackout(_) => at = union_end(&self.blackouts, offsets, at)?,
@@ -159,12 +159,19 @@ fn lasting<'a>(entries: &'a [Entry], offsets: &Offsets, at: i64) -> Option<&'a s
 }
 
 /// When the entries that cover an instant, and those that follow them without a break, have ended. `None`: not before the horizon.
+/// A search that takes too long ends with an instant up to which they last at least.
 fn union_end(entries: &[Entry], offsets: &Offsets, at: i64) -> Option<i64> {
     let mut end = at;
-    while let Some(later) = entries.iter().filter_map(|entry| entry.span.covering(offsets, end)).max() {
-        end = later;
+    for _ in 0..EFFORT / entries.len().max(1) {
+        let before = end;
+        for entry in entries {
+            end = entry.span.covering(offsets, end).unwrap_or(end);
+        }
         if end > offsets.horizon {
             return None;
+        }
+        if end == before {
+            break;
         }
     }
     Some(end)

@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 pub(super) const DAY: i64 = 86_400;
 /// How far ahead the calendar looks.
 const HORIZON_DAYS: i64 = 400;
-/// More than any range of one day, its shift by the zone and a day that a zone skipped or repeated reach back.
-const LOOK_BACK_DAYS: i64 = 4;
+/// From how long before an instant the offsets are known.
+const LOOK_BACK_DAYS: i64 = 8;
 /// More transitions than any zone has in a horizon.
 const MAX_TRANSITIONS: usize = 64;
 
@@ -27,7 +27,7 @@ impl Offsets {
     /// The offsets from a few days before an instant to the horizon.
     pub(super) fn around(zone: &TimeZone, at: i64) -> Self {
         let horizon = at.saturating_add(HORIZON_DAYS * DAY);
-        let first = Timestamp::from_second(at.saturating_sub(2 * LOOK_BACK_DAYS * DAY)).unwrap_or(Timestamp::MIN);
+        let first = Timestamp::from_second(at.saturating_sub(LOOK_BACK_DAYS * DAY)).unwrap_or(Timestamp::MIN);
         let mut offset = i64::from(zone.to_offset(first).seconds());
         let mut start = i64::MIN;
         let mut segments = Vec::with_capacity(4);
@@ -44,6 +44,12 @@ impl Offsets {
         }
         segments.push((start, i64::MAX, offset));
         Self { segments, horizon }
+    }
+
+    /// The day that the clock shows at an instant.
+    fn day_at(&self, at: i64) -> i64 {
+        let segment = self.segments.iter().find(|(_, end, _)| at < *end);
+        (at + segment.map_or(0, |(_, _, offset)| *offset)).div_euclid(DAY)
     }
 
     /// The instants at which the clock shows a wall time from `from` (included) to `to` (excluded). Several pieces if the clock was
@@ -94,24 +100,24 @@ impl Span {
 
     /// If it covers an instant: until when at least.
     pub(super) fn covering(&self, offsets: &Offsets, at: i64) -> Option<i64> {
-        let days = self.days(at, day_of(at) + 2);
-        let pieces = days.flat_map(|day| self.pieces(offsets, day));
+        let today = offsets.day_at(at);
+        let pieces = self.days(today, today + 1).flat_map(|day| self.pieces(offsets, day));
         pieces.filter(|(start, end)| *start <= at && at < *end).map(|(_, end)| end).max()
     }
 
     /// When it begins next after an instant that it does not cover, if that is before the horizon.
     pub(super) fn next_start(&self, offsets: &Offsets, at: i64) -> Option<i64> {
-        let mut days = self.days(at, day_of(offsets.horizon));
+        let mut days = self.days(offsets.day_at(at), offsets.day_at(offsets.horizon));
         let first_after = |day: i64| self.pieces(offsets, day).map(|(start, _)| start).filter(|start| *start > at).min();
         let (day, start) = days.find_map(|day| Some((day, first_after(day)?)))?;
         // Around a clock that was put back, the range of the next day may have a piece before the last one of this day.
         days.take_while(|next| *next <= day + 2).filter_map(first_after).chain([start]).min()
     }
 
-    /// The days on which it begins, from the first whose range may reach an instant to `last`.
-    fn days(&self, at: i64, last: i64) -> impl Iterator<Item = i64> {
-        let reach = self.to / DAY + LOOK_BACK_DAYS;
-        let days = self.first.max(day_of(at) - reach)..=self.last.min(last);
+    /// The days on which it begins, from the first whose range may reach into a day, to `last`. A clock that is put back may make
+    /// it reach one day further.
+    fn days(&self, today: i64, last: i64) -> impl Iterator<Item = i64> {
+        let days = self.first.max(today - self.to / DAY - 1)..=self.last.min(last);
         days.filter(|day| self.weekdays & (1 << weekday_of(*day)) != 0)
     }
 
@@ -122,10 +128,6 @@ impl Span {
             if self.unbroken { (shown.reduce(|all, piece| (all.0.min(piece.0), all.1.max(piece.1))), None) } else { (None, Some(shown)) };
         whole.into_iter().chain(parts.into_iter().flatten())
     }
-}
-
-fn day_of(second: i64) -> i64 {
-    second.div_euclid(DAY)
 }
 
 /// 0 for Monday. Day 0 was a Thursday.

@@ -243,6 +243,21 @@ fn what_never_changes_and_what_never_opens_have_no_instants() {
 }
 
 #[test]
+fn a_search_that_is_given_up_says_too_early_rather_than_too_late() {
+    let quarter = |number: i32| format!("{:02}:{:02}", number / 4, number % 4 * 15);
+    let spec = |tiles: Vec<Value>| schedule(json!({"blackouts": tiles}));
+    // All day in quarters of an hour, the last one listed first, and one of the 96 left out or not.
+    let tiles: Vec<_> = (0..96).rev().map(|part| json!({"time": {"from": quarter(part), "to": quarter(part + 1)}})).collect();
+    let now = at("2026-09-01T11:30:00Z");
+    let closed = spec(tiles.clone());
+    let verdict = closed.judge(now);
+    assert!(!verdict.open && verdict.until.is_none_or(|until| now < until && !closed.judge(until).open));
+    assert_eq!(verdict.next_opening, None);
+    let open_at_midnight = spec(tiles.iter().take(95).cloned().collect());
+    assert_eq!(open_at_midnight.judge(now).next_opening, Some(at("2026-09-02T00:00:00Z")));
+}
+
+#[test]
 fn what_cannot_work_is_a_problem_at_its_field() {
     for (spec, field, says) in [
         (json!({"timeZone": "Europe/Berlni", "blackouts": [{"time": {"from": "01:00", "to": "02:00"}}]}), "timeZone", "IANA"),
@@ -391,30 +406,5 @@ proptest! {
             "allowed": [{"from": time, "to": "12:00"}, {"from": "12:00", "to": time}],
             "blackouts": [{"dates": {"from": date, "to": "2026-12-31"}}, {"dates": {"from": "2026-01-01", "to": date}, "time": {"from": time, "to": time}}],
         }));
-    }
-}
-
-/// Run by hand, in release: `cargo test --release --lib core::window -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints how long a judgement takes"]
-#[allow(clippy::disallowed_methods)]
-fn time_of_a_judgement() {
-    let busy = |name: &str, from: &str, to: &str| json!({"name": name, "from": from, "to": to});
-    let ordinary = json!({"timeZone": "Europe/Berlin", "allowed": [{"weekdays": ["Mon", "Tue", "Wed", "Thu"], "from": "09:00", "to": "16:00"}],
-        "blackouts": [{"dates": {"from": "2026-11-25", "to": "2026-11-30"}}, {"dates": {"from": "2026-12-20", "to": "2027-01-06"}}]});
-    let all_day: Vec<_> = (0..32).map(|_| busy("all", "00:00", "24:00")).collect();
-    let never: Vec<_> = (0..64).map(|_| json!({"time": busy("never", "01:00", "00:59")})).collect();
-    let never_allowed: Vec<_> = (0..32).map(|_| busy("in", "10:00", "11:00")).collect();
-    for (name, spec) in [
-        ("ordinary", ordinary),
-        ("always", json!({"allowed": all_day})),
-        ("never", json!({"timeZone": "Europe/Berlin", "allowed": never_allowed, "blackouts": never})),
-    ] {
-        let schedule = schedule(spec);
-        let start = std::time::Instant::now();
-        for minute in 0..100_i64 {
-            std::hint::black_box(schedule.judge(at("2026-09-05T20:00:00Z") + SignedDuration::from_mins(minute)));
-        }
-        println!("{name}: {:?}", start.elapsed() / 100);
     }
 }
