@@ -70,7 +70,7 @@ built: control-plane
 operator: control-plane
 	cargo build --bin holdpoint
 control-plane: tools
-	@cargo build -q -p control-plane
+	cargo build -p control-plane
 
 # What a machine with Rust, Go, Node and Python may still lack. Go is looked for when it is needed.
 .PHONY: tools
