@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use std::future::Future;
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The wall clock, now.
 pub fn now() -> Timestamp {
@@ -46,4 +46,9 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(future)
+}
+
+/// Starts a task in a set of tasks.
+pub fn spawn_into<T: Send + 'static>(tasks: &mut JoinSet<T>, future: impl Future<Output = T> + Send + 'static) {
+    tasks.spawn(future);
 }

@@ -141,3 +141,6 @@ impl CheckFacts for CheckIndex {
         checks.values().map(|slot| slot.load_full()).filter(|fact| selector.matches(&fact.labels)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,16 @@
 //! The status of a check from its state, and whether it is worth a write.
 
+use super::text::weight;
 use super::verdict::{State, Verdict};
 use crate::api::conditions::{PASSING, Wanted, set};
 use crate::api::{History, PreflightCheckStatus, TargetResult};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// The largest status, in bytes of JSON.
+pub const MAX_STATUS_BYTES: usize = 32 * 1024;
+/// How many results, and how many transitions, stay however long their texts are.
+const ALWAYS_KEPT: usize = 4;
 
 /// What a check's status is made of.
 #[derive(Clone, Debug)]
@@ -35,7 +41,7 @@ pub enum Change {
 /// Compares what is written with what should be. Times, durations and counts of repetitions alone are no change, except that a probed check's
 /// evaluation time is refreshed when it is older than `refresh_after`.
 pub fn diff(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> Change {
-    let wanted = status(written, view, now);
+    let wanted = fitted(status(written, view, seconds(now).0));
     let Some(written) = written else { return Change::Write(Box::new(wanted)) };
     let last = |s: &PreflightCheckStatus| s.last_evaluation_time.as_ref().map(|t| t.0);
     let overdue = match (view.refresh_after, last(written), last(&wanted)) {
@@ -70,6 +76,21 @@ fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestam
         results: results(state),
         history: history(state),
     }
+}
+
+/// Drops the least bad results (`summary.truncated` says so), then the oldest transitions, until it is small enough.
+fn fitted(mut status: PreflightCheckStatus) -> PreflightCheckStatus {
+    while weight(&status) > MAX_STATUS_BYTES {
+        if status.results.len() > ALWAYS_KEPT {
+            status.results.pop();
+            if let Some(summary) = &mut status.summary {
+                summary.truncated = true;
+            }
+        } else if status.history.len() <= ALWAYS_KEPT || status.history.pop().is_none() {
+            break;
+        }
+    }
+    status
 }
 
 fn results(state: &State) -> Vec<TargetResult> {
@@ -127,3 +148,6 @@ fn seconds(t: Timestamp) -> Time {
 fn milliseconds(d: std::time::Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

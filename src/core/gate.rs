@@ -5,6 +5,7 @@
 use super::expr::{Bindings, Expression};
 use super::problem::Problem;
 use super::selector::Selector;
+use super::observation::Outcome;
 use super::verdict::{Standing, State, Verdict};
 use crate::api::{FailurePolicy, Mode, Operation, Respond, Response, Severity};
 use jiff::Timestamp;
@@ -122,21 +123,29 @@ impl Gate {
         if !self.rules.iter().any(|(r, op)| *op == request.operation && *r == *request.resource) || !self.selects(request) {
             return Ok(false);
         }
+        // As Kubernetes does for the matchConditions of a webhook: one that is false settles it, also if another cannot be evaluated.
+        let mut unable = None;
         for (name, condition) in &self.conditions {
             match condition.evaluate(bindings) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(e) => match self.effective_failure_policy() {
-                    // As Kubernetes does for the matchConditions of a webhook.
-                    FailurePolicy::Fail => return Err(ConditionError { condition: name.clone(), error: e.to_string() }),
-                    FailurePolicy::Ignore => return Ok(false),
-                },
+                Err(error) if unable.is_none() => unable = Some(ConditionError { condition: name.clone(), error: error.to_string() }),
+                Err(_) => {}
             }
         }
-        Ok(match &self.start {
+        match (unable, self.effective_failure_policy()) {
+            (None, _) => Ok(self.starts(request, bindings)),
+            (Some(_), FailurePolicy::Ignore) => Ok(false),
+            // What certainly starts nothing is not held either.
+            (Some(error), FailurePolicy::Fail) => if self.starts(request, bindings) { Err(error) } else { Ok(false) },
+        }
+    }
+
+    fn starts(&self, request: &Request<'_>, bindings: &Bindings<'_>) -> bool {
+        match &self.start {
             Start::EveryCreate | Start::Unusable => request.operation == Operation::Create,
             Start::When(expression) => expression.evaluate(bindings).unwrap_or(true),
-        })
+        }
     }
 
     fn selects(&self, request: &Request<'_>) -> bool {
@@ -175,7 +184,7 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// Whether nothing will be stored.
     pub dry_run: bool,
-    /// Whether the object is being deleted: what finalizers write is never held.
+    /// Whether the object was being deleted before the request: what finalizers write is never held.
     pub deleting: bool,
     /// The labels of the new object.
     pub labels: BTreeMap<String, String>,
@@ -471,13 +480,20 @@ const MAX_PASSING_NAMES: usize = 3;
 fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, now: Timestamp) -> Cause {
     let state = &check.state;
     let age_seconds = state.age(now).map(|d| d.as_secs());
-    let worst = state.results.first();
+    // What passes is not to blame: a failure may be one of quorum or of thresholds.
+    let worst = state.results.first().filter(|o| o.outcome != Outcome::Pass);
     let message = match (kind, state.verdict) {
+        // The last evaluations failed, but not as often as the threshold wants: it is not they that are too old.
+        (CauseKind::Stale, Verdict::Unknown) if state.streak.passes == 0 => state.message.clone(),
+        (CauseKind::Stale, _) if state.streak.passes == 0 => format!("it last passed too long ago; {}", state.message),
         (CauseKind::Stale, _) => format!(
             "last evaluated {} ago, believed for {}",
             seconds(age_seconds.unwrap_or(0)),
             state.stale_at.zip(state.evaluated_at).map_or_else(String::new, |(s, e)| seconds(u64::try_from(s.duration_since(e).as_secs()).unwrap_or(0))),
         ),
+        (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) if state.evaluated_at.is_some_and(|t| t > now) => {
+            "it was evaluated in the future: the operator's clock was set back".to_owned()
+        }
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => "its answer has just run out and is being renewed".to_owned(),
         _ => state.message.clone(),
     };

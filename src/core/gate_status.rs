@@ -3,7 +3,7 @@
 use super::gate::{CauseKind, CheckNamespace, Gate, Judgement, Required};
 use super::problem::{Problem, summary};
 use super::records::Ledger;
-use super::text::{MAX_MESSAGE_CHARS, single_line};
+use super::text::{MAX_MESSAGE_CHARS, single_line, weight};
 use crate::api::conditions::{OPEN, READY, Wanted, open, ready, set};
 use crate::api::{Blocker, GateStatus, Mode, Response};
 use jiff::Timestamp;
@@ -11,6 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How many blockers a status lists.
 const MAX_BLOCKERS: usize = 20;
+/// The largest status, in bytes of JSON.
+pub const MAX_STATUS_BYTES: usize = 32 * 1024;
+/// How many blockers, and how many decisions, stay however long their texts are.
+const ALWAYS_KEPT: usize = 4;
 
 /// What a gate's status is made of.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub struct View<'a> {
 /// The status that should be written, or `None` if what is written says it all.
 pub fn diff(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Option<GateStatus> {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let wanted = status(written, view, now);
+    let wanted = fitted(status(written, view, now));
     let same = written.is_some_and(|w| without_times(w) == without_times(&wanted));
     (!same).then_some(wanted)
 }
@@ -57,6 +61,18 @@ fn status(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Gate
         recent_decisions: view.ledger.recent.iter().cloned().collect(),
         counters: view.ledger.counters.clone(),
     }
+}
+
+/// Drops the oldest decisions, then the least bad blockers (`blocking` counts them all), until it is small enough.
+fn fitted(mut status: GateStatus) -> GateStatus {
+    while weight(&status) > MAX_STATUS_BYTES {
+        if status.recent_decisions.len() > ALWAYS_KEPT {
+            status.recent_decisions.pop();
+        } else if status.blockers.len() <= ALWAYS_KEPT || status.blockers.pop().is_none() {
+            break;
+        }
+    }
+    status
 }
 
 fn ready_condition(view: &View<'_>) -> Wanted {
@@ -116,3 +132,6 @@ fn without_times(status: &GateStatus) -> GateStatus {
     plain.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     plain
 }
+
+#[cfg(test)]
+mod tests;

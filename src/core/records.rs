@@ -74,3 +74,6 @@ pub const fn word(response: Response) -> &'static str {
         Response::Deny => "Deny",
     }
 }
+
+#[cfg(test)]
+mod tests;

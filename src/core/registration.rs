@@ -107,7 +107,7 @@ fn entry(policy: FailurePolicy, gates: &[&Gate], endpoint: &Endpoint, refused: &
             FailurePolicy::Fail => "Fail".to_owned(),
             FailurePolicy::Ignore => "Ignore".to_owned(),
         }),
-        match_conditions: pushed_condition(gates, refused).map(|c| vec![c]),
+        match_conditions: Some(std::iter::once(not_being_deleted()).chain(pushed_condition(gates, refused)).collect()),
         match_policy: Some("Equivalent".to_owned()),
         namespace_selector: Some(namespaces(gates, &endpoint.namespace)),
         object_selector: Some(LabelSelector::default()),
@@ -181,6 +181,13 @@ fn namespaces(gates: &[&Gate], own: &str) -> LabelSelector {
     LabelSelector { match_expressions: Some(expressions), match_labels: None }
 }
 
+/// What finalizers write is never held, and must not wait for an operator that is down. A condition of its own, because one that is false
+/// settles the matter even if another cannot be evaluated.
+fn not_being_deleted() -> MatchCondition {
+    let expression = "oldObject == null || !has(oldObject.metadata.deletionTimestamp)".to_owned();
+    MatchCondition { name: "not-being-deleted".to_owned(), expression }
+}
+
 /// One condition: at least one of the gates may be about the request.
 fn pushed_condition(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> Option<MatchCondition> {
     if gates.len() > MAX_PUSHED_GATES {
@@ -201,7 +208,8 @@ fn term(gate: &Gate, refused: bool) -> String {
         parts.push(format!("({} || {})", labels_match("object", selector.source()), labels_match("oldObject", selector.source())));
     }
     if !refused {
-        parts.extend(gate.conditions.iter().map(|(_, e)| format!("({})", e.source())));
+        // The line break ends a comment that the expression may end in.
+        parts.extend(gate.conditions.iter().map(|(_, e)| format!("({}\n)", e.source())));
     }
     format!("({})", parts.join(" && "))
 }

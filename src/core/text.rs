@@ -1,5 +1,8 @@
 //! Text from outside made fit for a status, an Event, a log line or a terminal.
 
+use serde::Serialize;
+use std::io::{self, Write};
+
 /// The longest message of a target or a condition, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 256;
 
@@ -26,6 +29,23 @@ pub fn single_line(text: &str, max: usize) -> String {
     }
     line.truncate(line.trim_end().len());
     line
+}
+
+/// How many bytes something is as JSON; nothing is kept of it.
+pub fn weight(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Statuses have text keys and plain values: there is nothing that JSON could not say.
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 /// Characters that hide or reorder text: bidirectional controls, zero-width characters, byte-order mark.

@@ -6,6 +6,7 @@
 use super::expr::Expression;
 use super::gate::{CheckNamespace, Gate, GateKey, Required, Resource, Start};
 use super::problem::Problem;
+use super::registration::EXCLUDED_NAMESPACES;
 use super::selector::Selector;
 use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
@@ -90,6 +91,9 @@ pub fn experiment_gate(object: &ExperimentGate) -> Gate {
         conditions: &spec.matches.match_conditions,
         start: spec.matches.start.as_deref(),
     };
+    if EXCLUDED_NAMESPACES.contains(&namespace.as_str()) {
+        problems.push(Problem::new("metadata.namespace", format!("nothing in {namespace} is ever held: a gate there has no effect")));
+    }
     let base = gate(&parts, checks, problems);
     Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base }
 }
@@ -116,6 +120,12 @@ pub fn cluster_experiment_gate(object: &ClusterExperimentGate) -> Gate {
 }
 
 fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) -> Gate {
+    if checks.is_empty() && problems.is_empty() {
+        problems.push(Problem::new("spec.checks", "at least one check is required: a gate without any would admit everything"));
+    }
+    if parts.rules.iter().all(|r| r.api_groups.is_empty() || r.resources.is_empty() || r.operations.is_empty()) {
+        problems.push(Problem::new("spec.match.rules", "at least one rule with apiGroups, resources and operations is required"));
+    }
     let selector = |field: &str, s: Option<&LabelSelector>, problems: &mut Vec<Problem>| s.and_then(|s| Selector::parse(s, field, problems));
     let start = match parts.start {
         None => Start::EveryCreate,

@@ -16,6 +16,8 @@ pub use crate::api::VerdictName as Verdict;
 
 /// The longest list of results and of history that is kept.
 pub const MAX_RESULTS: usize = 20;
+/// The longest message of a state, in characters: room for the commands that grant a right.
+const MAX_STATE_CHARS: usize = 1024;
 /// How far in the future an evaluation may lie before it is not believed: the clock was set back.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -110,7 +112,7 @@ impl State {
         Self {
             verdict: Verdict::Unknown,
             reason,
-            message: single_line(message, 1024),
+            message: single_line(message, MAX_STATE_CHARS),
             streak: Streak::default(),
             summary: Summary::default(),
             results: Vec::new(),
@@ -126,6 +128,8 @@ impl State {
     pub fn standing(&self, now: Timestamp) -> Standing {
         let believed = match self.verdict {
             Verdict::Failing => return Standing::Failing,
+            // What turned stale stays stale: a gate's `respond` tells it from what could not be told.
+            Verdict::Unknown if self.reason == reason::STALE => return Standing::Stale,
             Verdict::Unknown => return Standing::Unknown,
             Verdict::Passing => Standing::Passing,
             Verdict::Warning => Standing::Warning,
@@ -160,7 +164,11 @@ impl State {
         let mut stale = self.clone();
         stale.verdict = Verdict::Unknown;
         stale.reason = reason::STALE;
-        stale.message = format!("last evaluated {age} s ago; it passed then");
+        stale.message = if self.reason == reason::THRESHOLD_PENDING {
+            single_line(&format!("it last passed too long ago; {}", self.message), MAX_STATE_CHARS)
+        } else {
+            format!("last evaluated {age} s ago; it passed then")
+        };
         stale.record(history_limit, now);
         stale
     }
@@ -193,16 +201,19 @@ pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, dur
     let holds_until = folded.results.iter().filter_map(|o| o.holds_until).min();
     let streak = count(&previous.streak, folded.verdict);
     let (verdict, reason, message) = apply_thresholds(settings, previous, &streak, &folded);
+    let passes = |v: Verdict| matches!(v, Verdict::Passing | Verdict::Warning);
+    // A failure that the threshold forgives does not renew the belief: it counts from when the check was last observed passing.
+    let renewed = passes(folded.verdict) || !passes(verdict);
     let mut state = State {
         verdict,
         reason,
-        message,
+        message: single_line(&message, MAX_STATE_CHARS),
         streak,
         summary: folded.summary,
         results: folded.results,
         evaluated_at: Some(now),
         duration,
-        stale_at: now.checked_add(settings.stale_after).ok(),
+        stale_at: if renewed { now.checked_add(settings.stale_after).ok() } else { previous.stale_at },
         holds_until,
         history: previous.history.clone(),
     };
@@ -229,7 +240,10 @@ fn fold(settings: &Settings, evaluation: Evaluation) -> Folded {
 /// Each observation with the verdict it stands for, worst first, then by target.
 fn judge(settings: &Settings, observations: Vec<Observation>) -> Vec<(Verdict, Observation)> {
     let mut judged: Vec<_> = observations.into_iter().map(|o| (target_verdict(&settings.outcomes, &o), o)).collect();
-    judged.sort_by(|(va, a), (vb, b)| badness(*vb).cmp(&badness(*va)).then_with(|| a.target.cmp(&b.target)));
+    judged.sort_by(|(va, a), (vb, b)| {
+        let worse = badness(*vb).cmp(&badness(*va));
+        worse.then_with(|| (&a.target, a.reason, &a.message).cmp(&(&b.target, b.reason, &b.message)))
+    });
     judged
 }
 
@@ -276,7 +290,7 @@ fn unknown_reason(judged: &[(Verdict, Observation)]) -> &'static str {
 
 fn describe(verdict: Verdict, judged: &[(Verdict, Observation)], passing: u32, needed: u32, total: u32) -> String {
     let Some((worst, first)) = judged.first() else { return String::new() };
-    if total == 1 {
+    if total == 1 && needed <= 1 {
         return format!("{}: {}", first.target, first.message);
     }
     let counts = format!("{passing} of {total} targets pass, {needed} needed");

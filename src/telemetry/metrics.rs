@@ -65,7 +65,6 @@ struct ReasonLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     entry: &'static str,
-    resource: String,
 }
 
 /// All metrics of the process. Cloning is cheap.
@@ -152,9 +151,9 @@ impl Metrics {
         self.0.decisions.get_or_create(labels).inc();
     }
 
-    /// The webhook answered a request about a resource (`group/resource`).
-    pub fn answered(&self, entry: &'static str, resource: String, duration: Duration) {
-        self.0.requests.get_or_create(&RequestLabels { entry, resource }).inc();
+    /// The webhook answered a request.
+    pub fn answered(&self, entry: &'static str, duration: Duration) {
+        self.0.requests.get_or_create(&RequestLabels { entry }).inc();
         self.0.decision_duration.observe(duration.as_secs_f64());
     }
 

@@ -50,7 +50,8 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
         namespace: review.namespace(),
         name: &name,
         dry_run: review.head.dry_run,
-        deleting: is_deleting(&review.object),
+        // Of the old object, which the API server read: the new one is what the client sent.
+        deleting: review.old_object.as_ref().is_some_and(is_deleting),
         labels: labels(&review.object),
         old_labels: review.old_object.as_ref().map(labels),
         namespace_labels: review.namespace().and_then(|n| namespaces.get(n)),

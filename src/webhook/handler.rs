@@ -41,8 +41,6 @@ pub struct Admission {
 pub struct Answered {
     /// The entry's name.
     pub entry: &'static str,
-    /// `resource.group`.
-    pub resource: String,
     /// How long it took.
     pub duration: Duration,
 }
@@ -69,13 +67,13 @@ async fn handle(admission: Admission, policy: FailurePolicy, request: Request<Bo
         }
     };
     let started = clock::instant();
-    let (answer, record, resource) = admit(&admission.snapshot, policy, &body, clock::now());
+    let (answer, record) = admit(&admission.snapshot, policy, &body, clock::now());
     let status = if answer.uid.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let response = json(status, &answer);
     if record.is_some_and(|record| admission.records.try_send(record).is_err()) {
         admission.metrics.dropped("decisions_queue_full");
     }
-    let answered = Answered { entry: entry_name(policy), resource: resource.unwrap_or_default(), duration: started.elapsed() };
+    let answered = Answered { entry: entry_name(policy), duration: started.elapsed() };
     // A full queue loses a count of requests, never of decisions.
     let _ = admission.answers.try_send(answered);
     response
@@ -88,6 +86,6 @@ fn json(status: StatusCode, answer: &Answer) -> Response {
 /// Counts answers until the last handler is gone.
 pub async fn count(mut answers: mpsc::Receiver<Answered>, metrics: Metrics) {
     while let Some(answered) = answers.recv().await {
-        metrics.answered(answered.entry, answered.resource, answered.duration);
+        metrics.answered(answered.entry, answered.duration);
     }
 }

@@ -2,6 +2,11 @@
 //! calls the API server while a request waits.
 
 pub mod admit;
+pub mod certificates;
+pub mod handler;
+pub mod issue;
 pub mod registration;
 pub mod render;
 pub mod review;
+pub mod server;
+pub mod tls;

@@ -7,13 +7,18 @@ use super::review::Answer;
 use crate::api::{Mode, Response};
 use crate::core::gate::{Cause, CauseKind, Decision, Judgement, seconds};
 use crate::core::records::word as word_of;
-use crate::core::text::single_line;
+use crate::core::text::{MAX_MESSAGE_CHARS, single_line};
 use kube::core::response::{StatusCause, StatusDetails};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The longest message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 2048;
+/// The longest first line, in bytes, without the decision's id.
+const MAX_HEADLINE_BYTES: usize = 900;
+/// The longest other line, in characters; what to do may be longer.
+const MAX_LINE_CHARS: usize = 200;
+const MAX_FIX_CHARS: usize = 400;
 /// How many causes have a line of their own.
 const MAX_CAUSE_LINES: usize = 7;
 /// How many causes the first line names.
@@ -56,16 +61,25 @@ pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
 /// One line for records: the first line of the denial, or what would have been refused.
 pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
     let worst = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
-    let blocking: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.would_be == worst && worst != Response::Allow).collect();
-    if blocking.is_empty() { format!("{subject}: all required checks pass") } else { headline(&blocking, subject, &decision.id) }
+    let concerned: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.would_be == worst && !j.causes.is_empty()).collect();
+    let verb = match (worst, decision.answer) {
+        _ if concerned.is_empty() => return single_line(&format!("{subject}: all required checks pass"), MAX_MESSAGE_CHARS),
+        (Response::Deny, Response::Deny) => "blocked",
+        (Response::Deny, _) => "would be blocked",
+        (Response::Warn, Response::Warn) => "admitted with a warning",
+        (Response::Warn, _) => "would be admitted with a warning",
+        (Response::Allow, _) => "admitted",
+    };
+    headline(&concerned, verb, worst, subject, &decision.id)
 }
 
 /// The message of a denial.
 pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     let denying: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.answer == Response::Deny).collect();
-    let mut text = headline(&denying, subject, &decision.id);
+    let mut text = headline(&denying, "blocked", Response::Deny, subject, &decision.id);
     let several = denying.len() > 1;
-    let causes: Vec<(&Judgement, &Cause)> = denying.iter().flat_map(|j| j.causes.iter().map(move |c| (*j, c))).collect();
+    let causes: Vec<(&Judgement, &Cause)> = 
+        denying.iter().flat_map(|j| j.causes.iter().filter(|c| c.response != Response::Allow).map(move |c| (*j, c))).collect();
     for (judgement, cause) in causes.iter().take(MAX_CAUSE_LINES) {
         let _ = write!(text, "\n  {}", cause_line(judgement, cause, several));
     }
@@ -74,34 +88,36 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     }
     let passing: Vec<&str> = denying.iter().flat_map(|j| j.passing.iter().map(String::as_str)).collect();
     if !passing.is_empty() {
-        let _ = write!(text, "\n  PASS     {}", passing.join(", "));
+        let _ = write!(text, "\n  PASS     {}", single_line(&passing.join(", "), MAX_LINE_CHARS));
     }
     let fix = causes.iter().find_map(|(_, c)| c.remediation.as_deref().filter(|_| c.response == Response::Deny));
     if let Some(fix) = fix {
-        let _ = write!(text, "\nfix:  {fix}");
+        let _ = write!(text, "\nfix:  {}", single_line(fix, MAX_FIX_CHARS));
     }
     if let Some(first) = denying.first() {
-        let _ = write!(text, "\nwait: {}", wait_command(first));
+        let _ = write!(text, "\nwait: {}", single_line(&wait_command(first), MAX_FIX_CHARS));
     }
-    bounded(text)
+    bounded(text, MAX_MESSAGE_BYTES)
 }
 
-fn headline(denying: &[&Judgement], subject: Subject<'_>, id: &str) -> String {
+/// The first line. `response` says which causes it is about.
+fn headline(denying: &[&Judgement], verb: &str, response: Response, subject: Subject<'_>, id: &str) -> String {
     let gates: Vec<String> = denying.iter().map(|j| j.gate.to_string()).collect();
-    let blocking: Vec<&Cause> = denying.iter().flat_map(|j| &j.causes).filter(|c| c.response == Response::Deny).collect();
+    let blocking: Vec<&Cause> = denying.iter().flat_map(|j| &j.causes).filter(|c| c.response == response).collect();
     let required: usize = denying.iter().map(|j| j.required).sum();
     let named: Vec<String> = blocking.iter().take(MAX_FIRST_LINE_CAUSES).map(|c| brief(c)).collect();
     let more = blocking.len().saturating_sub(MAX_FIRST_LINE_CAUSES);
     let more = if more > 0 { format!(", +{more} more") } else { String::new() };
     let noun = if required == 1 { "check" } else { "checks" };
     let line = format!(
-        "{subject} blocked by {}: {} of {} required {noun} not passing: {}{more}",
+        "{subject} {verb} by {}: {} of {} required {noun} not passing: {}{more}",
         gates.join(" and "),
         blocking.len(),
         required.max(blocking.len()),
         named.join(", ")
     );
-    format!("{} [{id}]", single_line(&line, 900))
+    // The id stays, however long the rest is.
+    format!("{} [{id}]", bounded(single_line(&line, MAX_HEADLINE_BYTES), MAX_HEADLINE_BYTES))
 }
 
 /// A cause in a few words: `checkout-healthy FAIL (1/3 ready, required 3 ready)`.
@@ -119,10 +135,12 @@ fn cause_line(judgement: &Judgement, cause: &Cause, several: bool) -> String {
         (CauseKind::Stale | CauseKind::Missing, _) | (_, None) => String::new(),
         (_, Some(age)) => format!("  ({} ago)", seconds(age)),
     };
-    let line = format!("{:<8} {gate}{}  {}", word(cause.kind), cause.check, cause.message);
+    // What only warns must not read as if it blocked.
+    let word = if cause.response == Response::Deny { word(cause.kind) } else { "WARN" };
+    let line = format!("{word:<8} {gate}{}  {}", cause.check, cause.message);
     // The word's padding is kept: only what follows is made one line.
     let (head, rest) = line.split_at(9.min(line.len()));
-    format!("{head}{}{age}", single_line(rest, 200))
+    format!("{head}{}{age}", single_line(rest, MAX_LINE_CHARS))
 }
 
 const fn word(kind: CauseKind) -> &'static str {
@@ -148,13 +166,18 @@ fn warnings(decision: &Decision) -> Vec<String> {
         single_line(&format!("{} {verb}: {}", j.gate, brief(c)), MAX_WARNING_CHARS)
     };
     let warning = &warning;
-    decision
+    let mut warnings: Vec<String> = decision
         .judgements
         .iter()
         .filter(|j| j.answer == Response::Warn)
         .flat_map(|j| j.causes.iter().filter(|c| c.response != Response::Allow).map(move |c| warning(j, c)))
-        .take(MAX_WARNINGS)
-        .collect()
+        .collect();
+    if warnings.len() > MAX_WARNINGS {
+        let more = warnings.len() + 1 - MAX_WARNINGS;
+        warnings.truncate(MAX_WARNINGS - 1);
+        warnings.push(format!("and {more} more checks do not pass: see `kubectl describe` of the gate"));
+    }
+    warnings
 }
 
 fn details(decision: &Decision, subject: Subject<'_>) -> StatusDetails {
@@ -172,12 +195,13 @@ fn details(decision: &Decision, subject: Subject<'_>) -> StatusDetails {
     };
     let cause = &cause;
     let denying = decision.judgements.iter().filter(|j| j.answer == Response::Deny);
+    let causes = denying.flat_map(|j| j.causes.iter().filter(|c| c.response == Response::Deny).map(move |c| cause(j, c)));
     StatusDetails {
         name: subject.name.to_owned(),
         group: String::new(),
         kind: subject.kind.to_owned(),
         uid: String::new(),
-        causes: denying.flat_map(|j| j.causes.iter().map(move |c| cause(j, c))).take(20).collect(),
+        causes: causes.take(20).collect(),
         retry_after_seconds: 0,
     }
 }
@@ -204,10 +228,10 @@ fn annotations(decision: &Decision) -> BTreeMap<&'static str, String> {
     annotations
 }
 
-/// Cuts at the limit, at a character.
-fn bounded(mut text: String) -> String {
-    if text.len() > MAX_MESSAGE_BYTES {
-        let mut end = MAX_MESSAGE_BYTES - '…'.len_utf8();
+/// Cuts at a limit in bytes, at a character.
+fn bounded(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let mut end = max.saturating_sub('…'.len_utf8());
         while !text.is_char_boundary(end) {
             end -= 1;
         }

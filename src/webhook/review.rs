@@ -102,12 +102,13 @@ impl Review {
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let no_uid = |message: String| Malformed { uid: None, message };
         let mut review: Value = serde_json::from_slice(body).map_err(|e| no_uid(format!("the body is not JSON: {e}")))?;
-        let version = review.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-        if version != "admission.k8s.io/v1" {
-            return Err(no_uid(format!("apiVersion is \"{}\", not \"admission.k8s.io/v1\"", crate::core::text::single_line(version, 64))));
-        }
         let mut request = review.get_mut("request").map(Value::take).unwrap_or_default();
         let uid = request.get("uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()).map(str::to_owned);
+        let version = review.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        if version != "admission.k8s.io/v1" {
+            let version = crate::core::text::single_line(version, 64);
+            return Err(Malformed { uid, message: format!("apiVersion is \"{version}\", not \"admission.k8s.io/v1\"") });
+        }
         if uid.is_none() {
             return Err(no_uid("request.uid is missing".to_owned()));
         }

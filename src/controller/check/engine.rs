@@ -79,30 +79,6 @@ pub struct Output {
     pub removed: Vec<(String, String)>,
 }
 
-#[derive(Debug)]
-struct Check {
-    uid: String,
-    generation: Option<i64>,
-    labels: BTreeMap<String, String>,
-    spec: crate::api::PreflightCheckSpec,
-    plan: Result<CheckPlan, Vec<Problem>>,
-    state: State,
-    watches: Vec<WatchKey>,
-    /// The status as it was last seen.
-    seen: Option<PreflightCheckStatus>,
-    /// A status that was sent, and when.
-    sent: Option<(Box<PreflightCheckStatus>, Timestamp)>,
-    /// The verdict that was last told of.
-    announced: Option<Verdict>,
-    settling_until: Timestamp,
-    /// When the next evaluation is due.
-    due: Timestamp,
-    /// The number of the evaluation that runs.
-    running: Option<u64>,
-    /// Where it stands in the agenda.
-    wake: Option<Timestamp>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Check(CheckKey),
@@ -180,7 +156,7 @@ impl Engine {
             Input::Checks(change) => self.take_checks(change, now, dirty),
             Input::Objects(key, change) => {
                 let Some(watched) = self.watches.get_mut(&key) else { return };
-                dirty.extend(watched.take(change, now));
+                dirty.extend(watched.take(&key.kind, change, now));
                 if let Some(at) = watched.gives_up_at() {
                     self.agenda.insert((at, 0, Item::Watch(key)));
                 }
@@ -573,72 +549,8 @@ impl Engine {
     }
 }
 
-impl Check {
-    /// Whether it looks at objects of a kind.
-    fn names(&self, kind: &KindKey) -> bool {
-        let Ok(plan) = &self.plan else { return false };
-        let target = plan.targets.as_ref().is_some_and(|t| t.api_version == kind.api_version && t.kind == kind.kind);
-        let related = match &plan.probe {
-            ProbePlan::Live(live) => live.related().is_some_and(|r| r.api_version == kind.api_version && r.kind == kind.kind),
-            ProbePlan::Probed(_) => false,
-        };
-        target || related
-    }
-
-    fn ready(&self) -> Wanted {
-        let message = |text: &str| text.to_owned();
-        let (status, reason, message) = match (&self.plan, self.state.reason) {
-            (Err(problems), _) => (Some(false), ready::INVALID_SPEC, summary(problems)),
-            (_, passing::SUSPENDED) => (Some(true), ready::SUSPENDED, message("The check is accepted; its evaluation is suspended")),
-            (_, passing::INVALID_SPEC) => (Some(false), ready::INVALID_SPEC, self.state.message.clone()),
-            (_, passing::FORBIDDEN) => (Some(false), ready::FORBIDDEN, self.state.message.clone()),
-            (_, passing::NEVER_EVALUATED) => (None, ready::PENDING, self.state.message.clone()),
-            _ => (Some(true), ready::EVALUATED, message("The check is accepted and evaluated")),
-        };
-        Wanted { type_: READY, status, reason: reason.to_owned(), message }
-    }
-}
-
 fn key_of(check: &PreflightCheck) -> CheckKey {
     CheckKey { namespace: check.namespace().unwrap_or_default(), name: check.name_any() }
-}
-
-fn history_of(status: &PreflightCheckStatus) -> VecDeque<Transition> {
-    let transition = |h: &crate::api::History| Transition {
-        verdict: h.verdict,
-        reason: h.reason.clone(),
-        message: h.message.clone(),
-        time: h.time.0,
-    };
-    status.history.iter().map(transition).collect()
-}
-
-/// The first beat after now: neither drifting by what an evaluation takes, nor catching up on beats that were missed.
-fn next_beat(due: Timestamp, interval: SignedDuration, now: Timestamp) -> Timestamp {
-    let late = now.duration_since(due).as_secs().max(0);
-    let beats = late / interval.as_secs().max(1) + 1;
-    due.checked_add(SignedDuration::from_secs(interval.as_secs().saturating_mul(beats))).unwrap_or(now)
-}
-
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passing => "Passing",
-        Verdict::Warning => "Warning",
-        Verdict::Failing => "Failing",
-        Verdict::Unknown => "Unknown",
-    }
-}
-
-/// What to tell of a new state, given the verdict that was last told of: whether it is bad news, and the Event's reason.
-fn announcement(announced: Option<Verdict>, state: &State) -> Option<(bool, &'static str)> {
-    state.evaluated_at?;
-    match (announced, state.verdict) {
-        (Some(old), new) if old == new => None,
-        (_, Verdict::Failing) => Some((true, "CheckFailing")),
-        (_, Verdict::Unknown) => Some((true, "CheckUnknown")),
-        (Some(Verdict::Failing | Verdict::Unknown), _) => Some((false, "CheckRecovered")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

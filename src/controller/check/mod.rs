@@ -6,4 +6,4 @@ mod objects;
 mod plan;
 mod run;
 
-pub use run::{CheckController, run};
+pub use run::{CheckController, READY_CHECKS, run};

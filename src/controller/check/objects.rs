@@ -6,7 +6,7 @@ use crate::core::gate::seconds;
 use crate::probe::{NotSynced, ReadObjects};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, TypeMeta};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -102,17 +102,17 @@ impl Watched {
     }
 
     /// Takes in a change. Returns the checks that it may concern.
-    pub fn take(&mut self, change: Change<DynamicObject>, now: Timestamp) -> BTreeSet<CheckKey> {
+    pub fn take(&mut self, kind: &KindKey, change: Change<DynamicObject>, now: Timestamp) -> BTreeSet<CheckKey> {
         match change {
             Change::Listed(objects) => {
-                self.objects = objects.into_iter().map(|o| (o.name_any(), Arc::new(o))).collect();
+                self.objects = objects.into_iter().map(|o| (o.name_any(), Arc::new(typed(o, kind)))).collect();
                 self.synced = true;
                 self.broken = None;
                 self.everyone()
             }
             Change::Applied(object) => {
                 let name = object.name_any();
-                self.objects.insert(name.clone(), Arc::new(object));
+                self.objects.insert(name.clone(), Arc::new(typed(object, kind)));
                 self.mended(&name)
             }
             Change::Deleted(object) => {
@@ -163,6 +163,12 @@ impl Watched {
             }
         }
     }
+}
+
+/// The items of a list come without apiVersion and kind.
+fn typed(mut object: DynamicObject, kind: &KindKey) -> DynamicObject {
+    object.types = Some(TypeMeta { api_version: kind.api_version.clone(), kind: kind.kind.clone() });
+    object
 }
 
 /// All watches, as probes read them.

@@ -236,3 +236,6 @@ fn same_but_ledger(a: &GateStatus, b: &GateStatus) -> bool {
     let plain = |s: &GateStatus| GateStatus { recent_decisions: Vec::new(), counters: DecisionCounters::default(), ..s.clone() };
     plain(a) == plain(b)
 }
+
+#[cfg(test)]
+mod tests;

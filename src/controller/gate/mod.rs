@@ -4,4 +4,4 @@ mod board;
 mod run;
 mod served;
 
-pub use run::{GateController, run};
+pub use run::{GateController, READY_GATES, run};

@@ -1,0 +1,256 @@
+//! `holdpoint run`: the operator. Wires the parts together and waits for the end.
+
+use crate::clock;
+use crate::cluster::client::connect;
+use crate::cluster::events::Events;
+use crate::cluster::references::References;
+use crate::cluster::snapshot::Snapshot;
+use crate::controller::check::{self, CheckController, READY_CHECKS};
+use crate::controller::gate::{self, GateController, READY_GATES};
+use crate::core::certificates::{Lifetimes, Settings, service_names};
+use crate::core::netpolicy::{NetworkPolicy, parse_allow};
+use crate::core::registration::{Address, Registered};
+use crate::probe::Outbound;
+use crate::probe::net::Dialer;
+use crate::telemetry::health::Readiness;
+use crate::telemetry::logs::{self, LogFormat};
+use crate::telemetry::metrics::Metrics;
+use crate::webhook::certificates::{self, Certificates, READY_CERTIFICATE};
+use crate::webhook::handler::{self, Admission};
+use crate::webhook::registration::{self, READY_REGISTRATION, Registration};
+use crate::webhook::server::{self, Counters, Limits};
+use crate::webhook::tls::{CertificateSlot, server_config};
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use http::StatusCode;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Kubeconfig of the API server; in a pod none is needed
+    #[arg(long, env = "HOLDPOINT_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Namespace of the operator, whose objects are never held
+    #[arg(long, env = "HOLDPOINT_NAMESPACE", default_value = "holdpoint-system")]
+    namespace: String,
+    /// Address of the webhook
+    #[arg(long, env = "HOLDPOINT_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Address of /livez and /readyz
+    #[arg(long, env = "HOLDPOINT_HEALTH_LISTEN", default_value = "0.0.0.0:8081", value_name = "ADDR:PORT")]
+    health_listen: SocketAddr,
+    /// Address of /metrics
+    #[arg(long, env = "HOLDPOINT_METRICS_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR:PORT")]
+    metrics_listen: SocketAddr,
+    /// Service through which the API server reaches the webhook
+    #[arg(long, env = "HOLDPOINT_SERVICE_NAME", default_value = "holdpoint-webhook")]
+    service_name: String,
+    /// Port of that Service
+    #[arg(long, env = "HOLDPOINT_SERVICE_PORT", default_value_t = 443)]
+    service_port: u16,
+    /// Register by this URL instead of the Service, for development
+    #[arg(long, env = "HOLDPOINT_WEBHOOK_URL", value_name = "URL")]
+    webhook_url: Option<url::Url>,
+    /// Service account of the operator, for the commands that messages print
+    #[arg(long, env = "HOLDPOINT_SERVICE_ACCOUNT", default_value = "holdpoint")]
+    service_account: String,
+    /// Let checks reach these addresses although they are loopback, link-local or the like; may be repeated
+    #[arg(long, env = "HOLDPOINT_ALLOW_CIDR", value_delimiter = ',', value_name = "CIDR", value_parser = parse_allow)]
+    allow_cidr: Vec<IpNet>,
+    /// Address of the API server, which no check may reach; set in every pod
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true, value_name = "ADDRESS")]
+    api_server_address: Option<String>,
+    /// Lifetime of the webhook's certificate in seconds; it is renewed after two thirds
+    #[arg(long, env = "HOLDPOINT_CERTIFICATE_LIFETIME", default_value_t = 30 * 86_400, value_name = "SECONDS")]
+    certificate_lifetime: u64,
+    /// Lifetime of the authority that signs it, in seconds; at least four times the certificate's
+    #[arg(long, env = "HOLDPOINT_CA_LIFETIME", default_value_t = 3 * 365 * 86_400, value_name = "SECONDS")]
+    ca_lifetime: u64,
+    /// How log lines look
+    #[arg(long, env = "HOLDPOINT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+    /// Which log lines: a level, or target=level pairs
+    #[arg(long, env = "HOLDPOINT_LOG_FILTER", default_value = "info,kube=warn", value_name = "FILTER")]
+    log_filter: String,
+}
+
+/// How many decisions may wait to be recorded.
+const RECORDS: usize = 4096;
+/// How long after the signal to stop requests are still answered: the API server may not know yet that the endpoint is gone.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What everything shares.
+struct Shared {
+    client: kube::Client,
+    snapshot: Snapshot,
+    changed: Arc<Notify>,
+    metrics: Metrics,
+    readiness: Readiness,
+    counters: Arc<Counters>,
+    shutdown: CancellationToken,
+}
+
+pub(super) async fn execute(args: Args) -> Result<(), String> {
+    logs::init(args.log_format, &args.log_filter)?;
+    let lifetimes = lifetimes(&args)?;
+    let webhook = bind("--listen", args.listen).await?;
+    let health = bind("--health-listen", args.health_listen).await?;
+    let scraped = bind("--metrics-listen", args.metrics_listen).await?;
+    let (client, _) = connect(args.kubeconfig.as_deref()).await.map_err(|e| e.to_string())?;
+    let shared = Shared {
+        client,
+        snapshot: Snapshot::default(),
+        changed: Arc::new(Notify::new()),
+        metrics: Metrics::new(),
+        readiness: Readiness::waiting_for(&[READY_CHECKS, READY_GATES, READY_CERTIFICATE, READY_REGISTRATION]),
+        counters: Arc::default(),
+        shutdown: CancellationToken::new(),
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, namespace = args.namespace, "starting");
+    let mut tasks = JoinSet::new();
+    start(&args, &shared, lifetimes, webhook, &mut tasks)?;
+    serve_plain(health, health_router(shared.readiness.clone()), &shared, &mut tasks);
+    serve_plain(scraped, metrics_router(shared.metrics.clone()), &shared, &mut tasks);
+    wait(&shared, &mut tasks).await
+}
+
+fn lifetimes(args: &Args) -> Result<Lifetimes, String> {
+    Lifetimes::new(Duration::from_secs(args.ca_lifetime), Duration::from_secs(args.certificate_lifetime))
+        .map_err(|problem| format!("--certificate-lifetime, --ca-lifetime: {problem}"))
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|e| format!("{flag} {address}: {e}"))
+}
+
+/// Starts the controllers and the webhook.
+fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListener, tasks: &mut JoinSet<()>) -> Result<(), String> {
+    let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters } = shared;
+    let (events, publishing) = Events::new(client.clone(), metrics.clone(), "holdpoint.dev/operator");
+    clock::spawn(publishing);
+    let (records_in, records) = mpsc::channel(RECORDS);
+    let (answers_in, answers) = mpsc::channel(RECORDS);
+    let (to_register, gates) = watch::channel(None);
+    let (bundle_in, ca_bundle) = watch::channel(None);
+    let (registered_in, registered) = watch::channel(Registered::default());
+    let slot = CertificateSlot::default();
+    clock::spawn(handler::count(answers, metrics.clone()));
+
+    let checks = CheckController {
+        client: client.clone(),
+        snapshot: snapshot.clone(),
+        changed: changed.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+        outbound: outbound(args, client),
+        readiness: readiness.clone(),
+    };
+    clock::spawn_into(tasks, check::run(checks, shutdown.clone()));
+    let gate_controller = GateController {
+        client: client.clone(),
+        snapshot: snapshot.clone(),
+        changed: changed.clone(),
+        records,
+        to_register,
+        registered: registered.clone(),
+        events,
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
+    clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));
+    let address = match &args.webhook_url {
+        Some(url) => Address::Url(url.to_string()),
+        None => Address::Service { name: args.service_name.clone(), port: args.service_port },
+    };
+    let registration = Registration {
+        client: client.clone(),
+        address,
+        namespace: args.namespace.clone(),
+        gates,
+        ca_bundle,
+        registered: registered_in,
+        readiness: readiness.clone(),
+    };
+    clock::spawn_into(tasks, registration::run(registration, shutdown.clone()));
+    let certificates = Certificates {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+        settings: Settings { lifetimes, names: service_names(&args.service_name, &args.namespace, args.webhook_url.as_ref().and_then(url::Url::host_str)) },
+        server_name: args.webhook_url.as_ref().and_then(url::Url::host_str).map_or_else(|| format!("{}.{}.svc", args.service_name, args.namespace), str::to_owned),
+        listen: args.listen,
+        slot: slot.clone(),
+        ca_bundle: bundle_in,
+        registered,
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
+    clock::spawn_into(tasks, certificates::run(certificates, shutdown.clone()));
+    let admission = Admission { snapshot: snapshot.clone(), records: records_in, answers: answers_in, metrics: metrics.clone() };
+    let router = handler::router(admission);
+    let tls = server_config(slot).map_err(|e| format!("cannot serve TLS: {e}"))?;
+    clock::spawn_into(tasks, server::serve(listener, tls, router, Limits::default(), counters.clone(), shutdown.clone()));
+    Ok(())
+}
+
+fn outbound(args: &Args, client: &kube::Client) -> Outbound {
+    let mut policy = NetworkPolicy::allowing(args.allow_cidr.clone());
+    policy.refuse.extend(args.api_server_address.as_deref().and_then(|a| a.parse::<IpAddr>().ok()));
+    Outbound {
+        dialer: Dialer::new(policy),
+        references: Arc::new(References(client.clone())),
+        service_account: format!("{}:{}", args.namespace, args.service_account).into(),
+    }
+}
+
+fn serve_plain(listener: TcpListener, router: Router, shared: &Shared, tasks: &mut JoinSet<()>) {
+    clock::spawn_into(tasks, server::serve_plain(listener, router, Limits::default(), Arc::default(), shared.shutdown.clone()));
+}
+
+fn health_router(readiness: Readiness) -> Router {
+    let ready = |State(readiness): State<Readiness>| async move {
+        match readiness.report() {
+            Ok(text) => (StatusCode::OK, text),
+            Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+        }
+    };
+    Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(readiness)
+}
+
+fn metrics_router(metrics: Metrics) -> Router {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let scrape = |State(metrics): State<Metrics>| async move { ([(http::header::CONTENT_TYPE, OPEN_METRICS)], metrics.text()) };
+    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+}
+
+/// Waits for a signal, then lets requests drain. A part that ends by itself ends the process: half an operator must not look alive.
+async fn wait(shared: &Shared, tasks: &mut JoinSet<()>) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let linger = tokio::select! {
+        ended = tasks.join_next() => {
+            let why = ended.map_or_else(String::new, |r| r.map_or_else(|e| e.to_string(), |()| "it returned".to_owned()));
+            return Err(format!("a part of the operator ended by itself: {why}"));
+        }
+        _ = terminate.recv() => LINGER,
+        _ = interrupt.recv() => Duration::ZERO,
+    };
+    tracing::info!("stopping");
+    shared.readiness.not_ready(READY_GATES, "stopping");
+    tokio::select! {
+        () = clock::sleep(linger) => {}
+        _ = interrupt.recv() => {}
+    }
+    shared.shutdown.cancel();
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
