@@ -185,8 +185,10 @@ pub fn issue_ca(lifetime: Duration, now: Timestamp) -> Result<Ca, IssueError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let validity = Validity::starting(now, lifetime);
     let mut params = params(validity);
-    // Each authority has a name of its own: a client that finds two of one name has to try both.
-    let name = format!("Holdpoint admission authority of {}", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    // Each authority has a name of its own, even if two replicas make one in the same second: not every client that finds two of one
+    // name in a bundle tries both.
+    let id = params.key_identifier(&key).iter().take(4).fold(0_u32, |id, byte| id << 8 | u32::from(*byte));
+    let name = format!("Holdpoint admission authority of {} ({id:08x})", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -356,3 +356,5 @@ impl HttpBody for Answer {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,8 @@ fn authority(number: u64, issued: Timestamp) -> Authority {
     Authority { id: id(number), validity: Validity::starting(issued, settings().lifetimes.ca()) }
 }
 
-fn leaf(issuer: u64, issued: Timestamp) -> Leaf {
-    Leaf { issuer: Some(id(issuer)), validity: Validity::starting(issued, settings().lifetimes.leaf()), names: settings().names }
+fn leaf(authority: u64, issued: Timestamp) -> Leaf {
+    Leaf { issuer: Some(id(authority)), validity: Validity::starting(issued, settings().lifetimes.leaf()), names: settings().names }
 }
 
 fn start() -> Timestamp {
@@ -331,7 +331,7 @@ impl World {
 
     /// Every bundle that was current within the settling time accepts every leaf that was. (Less two minutes for the clock's error.)
     fn assert_no_gap(&self) -> Result<(), TestCaseError> {
-        let oldest = self.now - (settings().lifetimes.settle() - Duration::from_secs(125));
+        let oldest = earlier(self.now, settings().lifetimes.settle()) + Duration::from_secs(125);
         for (_, bundle) in recent(&self.bundles, oldest) {
             for (_, leaf) in recent(&self.leaves, oldest) {
                 let issuer = bundle.iter().find(|authority| Some(&authority.id) == leaf.issuer.as_ref());

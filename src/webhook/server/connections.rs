@@ -166,6 +166,12 @@ impl Connections {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn table_is_empty(&self) -> bool {
+        let table = self.table();
+        table.open.is_empty() && table.peers.is_empty()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
