@@ -30,7 +30,7 @@ pub async fn sleep_until(instant: Timestamp) {
         if left.is_zero() {
             return;
         }
-        sleep(left.min(Duration::from_secs(60))).await;
+        sleep(left.min(Duration::from_mins(1))).await;
     }
 }
 

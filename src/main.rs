@@ -9,5 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // One provider for all of TLS. An error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // A panic that somebody's input provokes is caught where it happens, and must be one line in the log, not a backtrace a request.
+    std::panic::set_hook(Box::new(|info| tracing::error!(location = info.location().map(ToString::to_string), "panic: {info}")));
     holdpoint::cmd::main()
 }

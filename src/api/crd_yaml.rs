@@ -34,7 +34,10 @@ fn file(crd: &CustomResourceDefinition) -> Result<CrdFile, CrdError> {
     let mut value = serde_json::to_value(crd)?;
     strip_unsigned_formats(&mut value);
     add_pending_status(&mut value);
-    value["metadata"]["labels"] = json!({"app.kubernetes.io/name": "holdpoint", "app.kubernetes.io/part-of": "holdpoint"});
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        let labels = json!({"app.kubernetes.io/name": "holdpoint", "app.kubernetes.io/part-of": "holdpoint"});
+        metadata.insert("labels".to_owned(), labels);
+    }
     let body = serde_saphyr::to_string(&value).map_err(|e| CrdError::Yaml(e.to_string()))?;
     Ok(CrdFile {
         name: format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural),
@@ -63,7 +66,8 @@ fn add_pending_status(crd: &mut Value) {
         "type": super::conditions::READY, "status": "Unknown", "reason": super::conditions::ready::PENDING,
         "message": "Waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z",
     }]});
-    if let Some(status) = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status") {
-        status["default"] = pending;
+    let status = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status").and_then(Value::as_object_mut);
+    if let Some(status) = status {
+        status.insert("default".to_owned(), pending);
     }
 }

@@ -7,6 +7,8 @@
 //! serves, a zone that exists, an expression that compiles) is checked by [`crate::core::validate`]
 //! and reported in the `Ready` condition.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column names its type")]
+
 mod cluster_experiment_gate;
 pub mod conditions;
 pub mod crd_yaml;

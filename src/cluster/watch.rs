@@ -109,13 +109,12 @@ where
 {
     async fn next(&mut self) -> Change<K> {
         loop {
-            let events = match &mut self.events {
-                Some(events) => events,
-                None => {
-                    clock::sleep(self.delay).await;
-                    self.delay = (self.delay * 2).clamp(FIRST_DELAY, LAST_DELAY);
-                    self.events.insert((self.make)())
-                }
+            let events = if let Some(events) = &mut self.events {
+                events
+            } else {
+                clock::sleep(self.delay).await;
+                self.delay = (self.delay * 2).clamp(FIRST_DELAY, LAST_DELAY);
+                self.events.insert((self.make)())
             };
             let change = match events.next().await {
                 Some(Ok(event)) => self.take(event),

@@ -15,7 +15,7 @@ pub(super) struct Args {
 pub(super) fn execute(args: &Args) -> Result<(), String> {
     let files = crd_yaml::all().map_err(|e| e.to_string())?;
     let Some(folder) = &args.output else {
-        let text: String = files.iter().map(|f| format!("---\n{}", f.yaml)).collect();
+        let text = files.iter().flat_map(|f| ["---\n", &f.yaml]).collect::<String>();
         return match std::io::stdout().write_all(text.as_bytes()) {
             // `holdpoint crds | head` is fine.
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.to_string()),

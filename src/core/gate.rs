@@ -129,8 +129,9 @@ impl Gate {
             match condition.evaluate(bindings) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(error) if unable.is_none() => unable = Some(ConditionError { condition: name.clone(), error: error.to_string() }),
-                Err(_) => {}
+                Err(error) => {
+                    unable.get_or_insert_with(|| ConditionError { condition: name.clone(), error: error.to_string() });
+                }
             }
         }
         match (unable, self.effective_failure_policy()) {
@@ -527,5 +528,7 @@ fn qualified(gate: &Gate, namespace: &str, name: &str) -> String {
     if gate.key.namespace.is_some() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -92,8 +92,8 @@ fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
     let worst = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).map(|c| c.kind).min();
     let names: Vec<&str> = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).take(3).map(|c| c.check.as_str()).collect();
     let told = |what: &str| {
-        let verb = if blocking == 1 { "blocks" } else { "block" };
-        format!("{blocking} of {} required checks {verb} ({what}): {}{}", view.judgement.required, names.join(", "), mode_hint(view.gate.mode))
+        let (required, names) = (view.judgement.required.max(blocking), names.join(", "));
+        format!("{blocking} of {required} required checks not passing ({what}): {names}{}", mode_hint(view.gate.mode))
     };
     let (status, reason, message) = if !view.gate.problems.is_empty() {
         (Some(false), open::INVALID_SPEC, format!("the gate's own spec cannot work, see Ready{}", mode_hint(view.gate.mode)))

@@ -1,7 +1,7 @@
 //! What is wrong with a spec, where, and what would be right.
 
 use super::text::single_line;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A field that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
 pub fn summary(problems: &[Problem]) -> String {
     let mut text = problems.iter().take(3).map(Problem::to_string).collect::<Vec<_>>().join("; ");
     if problems.len() > 3 {
-        text.push_str(&format!("; and {} more", problems.len() - 3));
+        let _ = write!(text, "; and {} more", problems.len() - 3);
     }
     single_line(&text, 1024)
 }

@@ -86,13 +86,13 @@ pub const fn entry_path(policy: FailurePolicy) -> &'static str {
 
 /// The entries for these gates, at most one for each failure policy. `refused` tells of gates whose conditions the API server does not accept:
 /// they are not pushed down.
-pub fn entries<'g>(gates: impl Iterator<Item = &'g Gate> + Clone, endpoint: &Endpoint, refused: &dyn Fn(&Gate) -> bool) -> Vec<ValidatingWebhook> {
+pub fn entries<'g>(gates: impl Iterator<Item = &'g Gate>, endpoint: &Endpoint, refused: &dyn Fn(&Gate) -> bool) -> Vec<ValidatingWebhook> {
+    let mut gates: Vec<&Gate> = gates.filter(|g| !g.rules.is_empty()).collect();
+    gates.sort_by(|a, b| a.key.cmp(&b.key));
     [FailurePolicy::Fail, FailurePolicy::Ignore]
         .into_iter()
         .filter_map(|policy| {
-            let mut members: Vec<&Gate> =
-                gates.clone().filter(|g| g.effective_failure_policy() == policy && !g.rules.is_empty()).collect();
-            members.sort_by(|a, b| a.key.cmp(&b.key));
+            let members: Vec<&Gate> = gates.iter().copied().filter(|g| g.effective_failure_policy() == policy).collect();
             (!members.is_empty()).then(|| entry(policy, &members, endpoint, refused))
         })
         .collect()

@@ -19,7 +19,7 @@ pub const MAX_RESULTS: usize = 20;
 /// The longest message of a state, in characters: room for the commands that grant a right.
 const MAX_STATE_CHARS: usize = 1024;
 /// How far in the future an evaluation may lie before it is not believed: the clock was set back.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What a check's spec says about its verdict.
 #[derive(Clone, Debug, PartialEq)]

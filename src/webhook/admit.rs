@@ -1,11 +1,11 @@
 //! From a review to its answer. Reads memory only: no lock, no call, nothing to wait for.
 
 use super::render::{self, Subject};
-use super::review::{Answer, Malformed, Review, labels};
+use super::review::{Answer, Review, labels};
 use crate::api::FailurePolicy;
 use crate::cluster::snapshot::Snapshot;
 use crate::core::expr::Bindings;
-use crate::core::gate::{Decision, Request, decide, decision_id};
+use crate::core::gate::{Decision, GateKey, Request, decide, decision_id};
 use crate::core::records::Record;
 use crate::core::text::single_line;
 use jiff::Timestamp;
@@ -58,10 +58,18 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     };
     let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let checks = snapshot.checks();
-    let decision = decide(&request, gates.of(&review.resource).iter().map(AsRef::as_ref), &bindings, checks.as_ref(), now);
+    let gates = gates.of(&review.resource);
+    let mut decision = decide(&request, gates.iter().map(AsRef::as_ref), &bindings, checks.as_ref(), now);
     let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
     let answer = render::answer(uid, &decision, subject);
-    let record = (!decision.judgements.is_empty()).then(|| record(review, decision, subject, now));
+    if decision.judgements.is_empty() {
+        return (answer, None);
+    }
+    let headline = render::summary(&decision, subject);
+    // An object that gates of both failure policies hold comes through both entries: each gate records it once.
+    let of_entry = |key: &GateKey| gates.iter().any(|g| g.key == *key && g.effective_failure_policy() == entry);
+    decision.judgements.retain(|j| of_entry(&j.gate));
+    let record = (!decision.judgements.is_empty()).then(|| record(review, decision, headline, subject, now));
     (answer, record)
 }
 
@@ -69,21 +77,16 @@ fn is_deleting(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|t| !t.is_null())
 }
 
-fn record(review: &Review, decision: Decision, subject: Subject<'_>, now: Timestamp) -> Record {
+fn record(review: &Review, decision: Decision, headline: String, subject: Subject<'_>, now: Timestamp) -> Record {
     Record {
         time: now,
         operation: single_line(review.operation_name(), 16),
         object: single_line(&subject.to_string(), 320),
         user: single_line(&review.head.user_info.username, 128),
         dry_run: review.head.dry_run,
-        headline: render::summary(&decision, subject),
+        headline,
         decision,
     }
-}
-
-/// The answer to a body that could not be read at all.
-pub fn unreadable(message: &str) -> Answer {
-    Answer::bad_request(&Malformed { uid: None, message: message.to_owned() })
 }
 
 #[cfg(test)]

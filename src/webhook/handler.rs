@@ -1,8 +1,7 @@
 //! The HTTP side of the webhook: one path for each entry of the configuration.
 
-use super::admit::{admit, unreadable};
+use super::admit::admit;
 use super::review::Answer;
-use super::server::{BodyError, read_body};
 use crate::api::FailurePolicy;
 use crate::clock;
 use crate::cluster::snapshot::Snapshot;
@@ -10,18 +9,13 @@ use crate::core::records::Record;
 use crate::core::registration::{entry_name, entry_path};
 use crate::telemetry::metrics::Metrics;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{StatusCode, header};
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// The largest body: object and old object of 3 MiB each (the API server's own limit for one), and room for the envelope.
-pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// How long a body may take.
-const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the handler works with. Cloning is cheap.
 #[derive(Clone)]
@@ -47,27 +41,19 @@ pub struct Answered {
 
 /// The paths that the API server calls.
 pub fn router(admission: Admission) -> Router {
-    let of = |policy: FailurePolicy| post(move |State(admission): State<Admission>, request: Request| handle(admission, policy, request));
+    let of = |policy: FailurePolicy| post(move |State(admission): State<Admission>, body: Bytes| async move { handle(&admission, policy, &body) });
     Router::new()
         .route(entry_path(FailurePolicy::Fail), of(FailurePolicy::Fail))
         .route(entry_path(FailurePolicy::Ignore), of(FailurePolicy::Ignore))
+        // The server's own limit stands; the framework's is below what the API server may send.
+        .layer(DefaultBodyLimit::disable())
         .with_state(admission)
 }
 
-async fn handle(admission: Admission, policy: FailurePolicy, request: Request<Body>) -> Response {
-    let body = match read_body(request.into_body(), MAX_BODY_BYTES, BODY_DEADLINE).await {
-        Ok(body) => body,
-        Err(error) => {
-            let status = match error {
-                BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                BodyError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
-                BodyError::Broken { .. } => StatusCode::BAD_REQUEST,
-            };
-            return json(status, &unreadable(&error.to_string()));
-        }
-    };
+/// The server has already gathered the body, within its limits.
+fn handle(admission: &Admission, policy: FailurePolicy, body: &[u8]) -> Response {
     let started = clock::instant();
-    let (answer, record) = admit(&admission.snapshot, policy, &body, clock::now());
+    let (answer, record) = admit(&admission.snapshot, policy, body, clock::now());
     let status = if answer.uid.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let response = json(status, &answer);
     if record.is_some_and(|record| admission.records.try_send(record).is_err()) {

@@ -7,24 +7,27 @@
 //!
 //! Probed checks are due at a steady beat. Where more are due than may run at once, lower priority numbers go first.
 
+mod tracked;
+
+use self::tracked::{Check, announcement, history_of, next_beat, word};
 use super::live;
 use super::objects::{CheckKey, KindKey, KindState, WatchKey, Watched};
 use super::plan::{CheckPlan, Which, remediation};
-use crate::api::conditions::{READY, Wanted, passing, ready};
+use crate::api::conditions::passing;
 use crate::api::{PreflightCheck, PreflightCheckStatus};
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::check_status::{self, View};
 use crate::core::gate::CheckFact;
 use crate::core::observation::Observation;
-use crate::core::problem::{Problem, summary};
-use crate::core::verdict::{Evaluation, State, Transition, Verdict, settle};
+use crate::core::problem::summary;
+use crate::core::verdict::{CLOCK_TOLERANCE, Evaluation, State, Transition, Verdict, settle};
 use crate::probe::{Attempts, Plan as ProbePlan, Probed};
 use crate::telemetry::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// How many probed evaluations run at once.
@@ -98,6 +101,12 @@ pub struct Engine {
     queue: BTreeSet<(i32, Timestamp, CheckKey)>,
     in_flight: usize,
     numbers: u64,
+    /// Kinds that the agenda will ask about again: each stands there once, however often it is told of.
+    asking: BTreeSet<KindKey>,
+    /// Watches that may have lost their last check in this step.
+    idle: Vec<WatchKey>,
+    /// When the last step was.
+    last: Timestamp,
     metrics: Metrics,
     output: Output,
 }
@@ -114,6 +123,9 @@ impl Engine {
             queue: BTreeSet::new(),
             in_flight: 0,
             numbers: 0,
+            asking: BTreeSet::new(),
+            idle: Vec::new(),
+            last: Timestamp::MIN,
             metrics,
             output: Output::default(),
         }
@@ -124,11 +136,6 @@ impl Engine {
         self.complete
     }
 
-    /// Whether each check has been evaluated at least once, or cannot be. Names one that has not.
-    pub fn unevaluated(&self) -> Option<&CheckKey> {
-        self.checks.iter().find(|(_, c)| c.state.reason == passing::NEVER_EVALUATED).map(|(key, _)| key)
-    }
-
     /// When to call [`Engine::step`] again if nothing happens.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(at, _, _)| *at)
@@ -137,6 +144,10 @@ impl Engine {
     /// Takes in what happened, does what is due, and says what to do.
     pub fn step(&mut self, inputs: impl IntoIterator<Item = Input>, now: Timestamp) -> Output {
         let mut dirty = BTreeSet::new();
+        if self.last.duration_since(now) > CLOCK_TOLERANCE {
+            self.clock_was_set_back(now);
+        }
+        self.last = now;
         for input in inputs {
             self.take(input, now, &mut dirty);
         }
@@ -148,7 +159,34 @@ impl Engine {
             self.evaluate_live(&key, now);
         }
         self.start_probes(now);
+        for watch in std::mem::take(&mut self.idle) {
+            if self.watches.get(&watch).is_some_and(Watched::is_idle) {
+                self.watches.remove(&watch);
+                self.output.effects.push(Effect::Unwatch(watch));
+            }
+        }
         std::mem::take(&mut self.output)
+    }
+
+    /// What was planned by the old clock would come too late: everything is due now. Verdicts of the old clock are not believed until then.
+    fn clock_was_set_back(&mut self, now: Timestamp) {
+        self.agenda.clear();
+        let again = now.checked_add(ASK_AGAIN).unwrap_or(now);
+        self.agenda.extend(self.asking.iter().map(|kind| (again, 0, Item::Kind(kind.clone()))));
+        for (key, watched) in &mut self.watches {
+            watched.clock_was_set_back(now);
+            self.agenda.extend(watched.gives_up_at().map(|at| (at, 0, Item::Watch(key.clone()))));
+        }
+        self.queue.clear();
+        for (key, check) in &mut self.checks {
+            check.due = check.due.min(now);
+            check.settling_until = check.settling_until.min(now);
+            if let Some((_, at)) = &mut check.sent {
+                *at = now.min(*at);
+            }
+            check.wake = Some(now);
+            self.agenda.insert((now, check.spec.priority, Item::Check(key.clone())));
+        }
     }
 
     fn take(&mut self, input: Input, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
@@ -181,8 +219,12 @@ impl Engine {
                 self.complete = true;
                 let listed: BTreeSet<CheckKey> = checks.iter().map(key_of).collect();
                 let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !listed.contains(key)).cloned().collect();
-                gone.iter().for_each(|key| self.remove(key));
-                checks.into_iter().for_each(|check| self.upsert(check, now, dirty));
+                for key in &gone {
+                    self.remove(key);
+                }
+                for check in checks {
+                    self.upsert(check, now, dirty);
+                }
             }
             Change::Unreadable { namespace, name, error } => {
                 tracing::error!(namespace, name, error, "a PreflightCheck cannot be read and counts as missing");
@@ -214,6 +256,7 @@ impl Engine {
             Some(check) if check.uid == uid => {
                 let history = check.state.history.clone();
                 let (announced, settling_until) = (check.announced, now);
+                self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
                 self.forget(&key);
                 self.insert(key, object, history, announced, settling_until, now, dirty);
             }
@@ -246,6 +289,7 @@ impl Engine {
             Ok(_) => State::unevaluated(passing::NEVER_EVALUATED, "not evaluated yet", history),
         };
         let runs = plan.is_ok() && !object.spec.suspend;
+        self.metrics.verdict(&key.namespace, &key.name, None, Some(word(state.verdict)));
         let check = Check {
             uid: object.uid().unwrap_or_default(),
             generation: object.metadata.generation,
@@ -268,8 +312,9 @@ impl Engine {
             self.subscribe(&key);
             dirty.insert(key.clone());
             self.wake(&key, now);
+        } else {
+            self.sync_status(&key, now);
         }
-        self.sync_status(&key, now);
     }
 
     fn subscribe(&mut self, key: &CheckKey) {
@@ -323,12 +368,12 @@ impl Engine {
             )),
             Err(message) => {
                 tracing::warn!(api_version = kind.api_version, kind = kind.kind, message, "cannot ask the API server about a kind");
-                self.agenda.insert((again, 0, Item::Kind(kind)));
+                self.ask_again(kind, again);
                 return;
             }
         };
         if matches!(state, KindState::Unserved(_)) {
-            self.agenda.insert((again, 0, Item::Kind(kind.clone())));
+            self.ask_again(kind.clone(), again);
         }
         if self.kinds.insert(kind.clone(), state.clone()) == Some(state) {
             return;
@@ -337,6 +382,12 @@ impl Engine {
         for key in concerned {
             self.subscribe(&key);
             dirty.insert(key);
+        }
+    }
+
+    fn ask_again(&mut self, kind: KindKey, at: Timestamp) {
+        if self.asking.insert(kind.clone()) {
+            self.agenda.insert((at, 0, Item::Kind(kind)));
         }
     }
 
@@ -359,6 +410,7 @@ impl Engine {
         match item {
             Item::Watch(key) => dirty.extend(self.watches.get(&key).map(Watched::everyone).unwrap_or_default()),
             Item::Kind(kind) => {
+                self.asking.remove(&kind);
                 // Only while somebody still asks for it.
                 if self.checks.values().any(|c| c.names(&kind)) {
                     self.output.effects.push(Effect::Ask(kind));
@@ -369,10 +421,7 @@ impl Engine {
             Item::Check(key) => {
                 let Some(check) = self.checks.get_mut(&key).filter(|c| c.wake == Some(at)) else { return };
                 check.wake = None;
-                let Ok(plan) = &check.plan else { return self.sync_status(&key, now) };
-                if check.spec.suspend {
-                    return self.sync_status(&key, now);
-                }
+                let Some(plan) = check.active() else { return self.sync_status(&key, now) };
                 match &plan.probe {
                     ProbePlan::Live(_) => {
                         dirty.insert(key);
@@ -404,7 +453,7 @@ impl Engine {
 
     fn evaluate_live(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(check) = self.checks.get(key) else { return };
-        let Ok(plan) = &check.plan else { return };
+        let Some(plan) = check.active() else { return };
         let ProbePlan::Live(probe) = &plan.probe else { return };
         let found = live::evaluate(probe, plan.targets.as_ref(), &key.namespace, &self.kinds, &self.watches, now);
         let state = match found {
@@ -461,6 +510,8 @@ impl Engine {
 
     fn publish(&mut self, key: &CheckKey) {
         let Some(check) = self.checks.get(key) else { return };
+        // A check that went and came back in one step is there.
+        self.output.removed.retain(|(namespace, name)| *namespace != key.namespace || *name != key.name);
         self.output.facts.push(CheckFact {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
@@ -473,16 +524,14 @@ impl Engine {
 
     fn schedule(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(check) = self.checks.get(key) else { return };
-        let Ok(plan) = &check.plan else { return };
-        if check.spec.suspend {
-            return;
-        }
+        let Some(plan) = check.active() else { return };
         let beat = match plan.probe {
             ProbePlan::Live(_) => now.checked_add(plan.interval).ok(),
             ProbePlan::Probed(_) => (check.running.is_none() && check.due > now).then_some(check.due),
         };
         let settling = (check.state.evaluated_at.is_none()).then_some(check.settling_until);
-        let next = [beat, check.state.next_change(), settling].into_iter().flatten().filter(|t| *t > now).min();
+        let unseen = check.sent.as_ref().and_then(|(_, at)| at.checked_add(WRITE_PATIENCE).ok());
+        let next = [beat, check.state.next_change(), settling, unseen].into_iter().flatten().filter(|t| *t > now).min();
         if let Some(next) = next {
             self.wake(key, next);
         }
@@ -507,7 +556,7 @@ impl Engine {
         if check.state.reason == passing::NEVER_EVALUATED && now < check.settling_until {
             return;
         }
-        if check.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at) > WRITE_PATIENCE) {
+        if check.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= WRITE_PATIENCE) {
             check.sent = None;
         }
         let probed = matches!(&check.plan, Ok(CheckPlan { probe: ProbePlan::Probed(_), .. }));
@@ -523,12 +572,15 @@ impl Engine {
         if let check_status::Change::Write(status) = check_status::diff(written, &view, now) {
             check.sent = Some((status.clone(), now));
             self.output.effects.push(Effect::Write(key.clone(), status));
+            // If it is not seen until then, something else may stand there.
+            self.wake(key, now.checked_add(WRITE_PATIENCE).unwrap_or(now));
         }
     }
 
     fn remove(&mut self, key: &CheckKey) {
         if let Some(check) = self.forget(key) {
             self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
+            self.output.facts.retain(|fact| fact.namespace != key.namespace || fact.name != key.name);
             self.output.removed.push((key.namespace.clone(), key.name.clone()));
         }
     }
@@ -541,8 +593,7 @@ impl Engine {
         self.queue.remove(&(check.spec.priority, check.due, key.clone()));
         for watch in &check.watches {
             if self.watches.get_mut(watch).is_some_and(|w| w.unsubscribe(key)) {
-                self.watches.remove(watch);
-                self.output.effects.push(Effect::Unwatch(watch.clone()));
+                self.idle.push(watch.clone());
             }
         }
         Some(check)

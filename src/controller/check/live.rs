@@ -43,8 +43,8 @@ pub fn evaluate(
         Some(KindState::Served(served)) => served,
     };
     let key = WatchKey { kind, namespace: served.namespaced.then(|| namespace.to_owned()) };
-    let Some(watched) = watches.get(&key) else { return Found::Waiting(format!("{} objects are not watched yet", key.kind.kind)) };
-    let objects = match watched.objects(&key, now) {
+    let Some(source) = watches.get(&key) else { return Found::Waiting(format!("{} objects are not watched yet", key.kind.kind)) };
+    let objects = match source.objects(&key, now) {
         Ok(objects) => objects,
         Err(Untold { message, waiting: true, .. }) => return Found::Waiting(message),
         Err(Untold { message, forbidden: true, .. }) => {

@@ -3,6 +3,7 @@
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::gate::seconds;
+use crate::core::text::single_line;
 use crate::probe::{NotSynced, ReadObjects};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -12,6 +13,9 @@ use std::sync::Arc;
 
 /// How long a watch may be broken before what it delivered is no longer believed. Restarts of a watch are ordinary and take less.
 pub const BROKEN_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
+
+/// The longest error of a watch that is shown, in characters: room is needed for the commands that grant the right.
+const MAX_ERROR_CHARS: usize = 320;
 
 /// Which check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,7 +102,19 @@ impl Watched {
             checks.remove(check);
             !checks.is_empty()
         });
+        self.is_idle()
+    }
+
+    /// Whether no check looks at it.
+    pub fn is_idle(&self) -> bool {
         self.by_all.is_empty() && self.by_name.is_empty()
+    }
+
+    /// A break that lies in the future began now.
+    pub fn clock_was_set_back(&mut self, now: Timestamp) {
+        if let Some(broken) = &mut self.broken {
+            broken.since = broken.since.min(now);
+        }
     }
 
     /// Takes in a change. Returns the checks that it may concern.
@@ -123,7 +139,7 @@ impl Watched {
             Change::Unreadable { name, .. } => self.mended(&name),
             Change::Failed { message, forbidden, .. } => {
                 let since = self.broken.as_ref().map_or(now, |b| b.since);
-                self.broken = Some(Broken { since, message, forbidden });
+                self.broken = Some(Broken { since, message: single_line(&message, MAX_ERROR_CHARS), forbidden });
                 if self.synced && now.duration_since(since) < BROKEN_TOLERANCE { BTreeSet::new() } else { self.everyone() }
             }
         }

@@ -1,8 +1,9 @@
 //! The gates and what is remembered of each. Takes in what happened, says which statuses to write.
 
-use crate::api::{ClusterExperimentGate, DecisionCounters, ExperimentGate, GateStatus, Response};
+use crate::api::conditions::{OPEN, get};
+use crate::api::{ClusterExperimentGate, DecisionCounters, ExperimentGate, GateStatus};
 use crate::cluster::watch::Change;
-use crate::core::gate::{CheckFacts, Gate, GateKey, judge};
+use crate::core::gate::{CauseKind, CheckFacts, Gate, GateKey, judge};
 use crate::core::gate_status::{View, diff};
 use crate::core::problem::Problem;
 use crate::core::records::{Ledger, Record};
@@ -16,11 +17,17 @@ use std::sync::Arc;
 const LEDGER_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 /// How long a status that was sent is taken for written without having been seen.
 const WRITE_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+/// How long after a start checks are first evaluated and gates registered.
+const SETTLING: SignedDuration = SignedDuration::from_secs(1);
 
 /// All gates.
 #[derive(Debug, Default)]
 pub struct Board {
     gates: BTreeMap<GateKey, Entry>,
+    /// Gates that could not be read since the last full list of their kind.
+    unreadable: BTreeSet<GateKey>,
+    /// Until when, after a start, what is not known yet is left as it is written.
+    settling_until: Option<Timestamp>,
     namespaced_complete: bool,
     cluster_complete: bool,
 }
@@ -31,6 +38,8 @@ struct Entry {
     found: Vec<Problem>,
     seen: Option<GateStatus>,
     sent: Option<(GateStatus, Timestamp)>,
+    /// Whether that could not be written.
+    unwritten: bool,
     ledger: Ledger,
     /// When counters were last sent.
     ledger_sent: Option<Timestamp>,
@@ -105,7 +114,8 @@ impl Board {
                 let parsed: Vec<_> = objects.into_iter().map(parse).collect();
                 let listed: BTreeSet<GateKey> = parsed.iter().map(|(g, _)| g.key.clone()).collect();
                 let of_kind = |key: &GateKey| key.namespace.is_none() == cluster;
-                self.gates.retain(|key, _| !of_kind(key) || listed.contains(key));
+                let unreadable: BTreeSet<GateKey> = self.unreadable.extract_if(.., |key| of_kind(key)).collect();
+                self.gates.retain(|key, _| !of_kind(key) || listed.contains(key) || unreadable.contains(key));
                 for (gate, status) in parsed {
                     self.upsert(gate, status);
                 }
@@ -114,6 +124,7 @@ impl Board {
             // The gate as it was last read stays: a gate must not open because it became unreadable.
             Change::Unreadable { namespace, name, error } => {
                 tracing::error!(namespace, name, error, "a gate cannot be read; as it was last read it stays");
+                self.unreadable.insert(GateKey { namespace, name });
                 false
             }
             Change::Failed { message, .. } => {
@@ -141,7 +152,7 @@ impl Board {
                 let old = status.clone().unwrap_or_default();
                 let ledger = Ledger { recent: old.recent_decisions.into(), counters: old.counters };
                 let entry =
-                    Entry { gate: Arc::new(gate), found: Vec::new(), seen: status, sent: None, ledger, ledger_sent: None, open: None };
+                    Entry { gate: Arc::new(gate), found: Vec::new(), seen: status, sent: None, unwritten: false, ledger, ledger_sent: None, open: None };
                 self.gates.insert(entry.gate.key.clone(), entry);
                 true
             }
@@ -164,31 +175,40 @@ impl Board {
         }
     }
 
-    /// A status could not be written.
+    /// A status could not be written. It is written again after a pause.
     pub fn unwritten(&mut self, key: &GateKey) {
         if let Some(entry) = self.gates.get_mut(key) {
-            entry.sent = None;
-            entry.ledger_sent = None;
+            entry.unwritten = true;
         }
     }
 
     /// Looks at all gates: which statuses to write, what to tell, when to look again.
     pub fn look(&mut self, facts: &dyn CheckFacts, registered: &Registered, now: Timestamp) -> Output {
         let mut output = Output::default();
+        if !facts.complete() {
+            return output;
+        }
+        let settling_until = *self.settling_until.get_or_insert_with(|| now.checked_add(SETTLING).unwrap_or(now));
         for (key, entry) in &mut self.gates {
-            entry.look(key, facts, registered, now, &mut output);
+            entry.look(key, facts, registered, (now, settling_until), &mut output);
         }
         output
     }
 }
 
 impl Entry {
-    fn look(&mut self, key: &GateKey, facts: &dyn CheckFacts, registered: &Registered, now: Timestamp, output: &mut Output) {
-        if !facts.complete() {
-            return;
-        }
-        if self.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at) > WRITE_PATIENCE) {
+    fn look(
+        &mut self,
+        key: &GateKey,
+        facts: &dyn CheckFacts,
+        registered: &Registered,
+        (now, settling_until): (Timestamp, Timestamp),
+        output: &mut Output,
+    ) {
+        let patience = if self.unwritten { LEDGER_PAUSE } else { WRITE_PATIENCE };
+        if self.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at).abs() >= patience) {
             self.sent = None;
+            self.unwritten = false;
         }
         let judgement = judge(&self.gate, key.namespace.as_deref(), facts, now);
         let mut found = self.found.clone();
@@ -199,37 +219,61 @@ impl Entry {
             Some(generation) if *generation == self.gate.generation => Ok(()),
             _ => Err(registered.error.clone().unwrap_or_else(|| "the gate is being registered with the API server".to_owned())),
         };
+        // After a start, checks are first evaluated and the gates registered again. That is no news of a gate whose status is at hand.
+        let unsettled = is_registered.is_err() || judgement.causes.iter().any(|c| c.kind == CauseKind::Unknown);
+        let known = self.seen.as_ref().is_some_and(|s| s.observed_generation == self.gate.generation);
+        if unsettled && known && now < settling_until {
+            output.look_again(Some(settling_until));
+            return;
+        }
         let view = View { gate: &self.gate, found: &found, judgement: &judgement, registered: is_registered, ledger: &self.ledger };
         let written = self.sent.as_ref().map(|(sent, _)| sent).or(self.seen.as_ref());
-        let Some(status) = diff(written, &view, now) else { return };
+        let Some(status) = diff(written, &view, now) else {
+            // What was sent and is not seen until then may have been lost.
+            output.look_again(self.sent.as_ref().and_then(|(_, at)| at.checked_add(patience).ok()));
+            return;
+        };
         let only_ledger = written.is_some_and(|w| same_but_ledger(w, &status));
         let next = self.ledger_sent.and_then(|t| t.checked_add(LEDGER_PAUSE).ok());
         if let Some(next) = next.filter(|next| only_ledger && now < *next) {
-            output.again = Some(output.again.map_or(next, |a| a.min(next)));
+            output.look_again(Some(next));
             return;
         }
-        let is_open = !judgement.causes.iter().any(|c| c.response == Response::Deny);
-        self.tell(key, is_open, &status, output);
+        self.tell(key, &status, output);
         self.ledger_sent = Some(now);
+        self.unwritten = false;
+        output.look_again(now.checked_add(WRITE_PATIENCE).ok());
         self.sent = Some((status.clone(), now));
         output.writes.push((key.clone(), status));
     }
 
-    /// Tells of a transition. What was told before a restart is in the status.
-    fn tell(&mut self, key: &GateKey, is_open: bool, status: &GateStatus, output: &mut Output) {
-        let condition = |s: &GateStatus| crate::api::conditions::get(&s.conditions, crate::api::conditions::OPEN).cloned();
-        let was = self.open.or_else(|| self.seen.as_ref().and_then(condition).and_then(|c| match c.status.as_str() {
-            "True" => Some(true),
-            "False" => Some(false),
-            _ => None,
-        }));
-        self.open = Some(is_open);
-        let message = condition(status).filter(|c| c.status != "Unknown").map(|c| c.message);
-        if let Some(message) = message.filter(|_| was.is_some_and(|w| w != is_open) || (was.is_none() && !is_open)) {
+    /// Tells of a transition. What was told before a restart is in the status. A gate that depends on the request is neither open nor closed.
+    fn tell(&mut self, key: &GateKey, status: &GateStatus, output: &mut Output) {
+        let was = self.open.or_else(|| self.seen.as_ref().and_then(openness).map(|(open, _)| open));
+        let Some((open, message)) = openness(status) else { return };
+        self.open = Some(open);
+        if was.map_or(!open, |was| was != open) {
             let gate = Arc::new(GateIdentity { key: key.clone(), uid: self.gate.uid.clone() });
-            output.turned.push(Turned { gate, open: is_open, message });
+            output.turned.push(Turned { gate, open, message });
         }
     }
+}
+
+impl Output {
+    fn look_again(&mut self, at: Option<Timestamp>) {
+        self.again = [self.again, at].into_iter().flatten().min();
+    }
+}
+
+/// Whether a status says open or closed, and why.
+fn openness(status: &GateStatus) -> Option<(bool, String)> {
+    let condition = get(&status.conditions, OPEN)?;
+    let open = match condition.status.as_str() {
+        "True" => true,
+        "False" => false,
+        _ => return None,
+    };
+    Some((open, condition.message.clone()))
 }
 
 fn same_but_ledger(a: &GateStatus, b: &GateStatus) -> bool {

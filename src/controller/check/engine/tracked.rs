@@ -37,9 +37,14 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Its plan, if it has one and is not suspended.
+    pub(super) fn active(&self) -> Option<&CheckPlan> {
+        self.plan.as_ref().ok().filter(|_| !self.spec.suspend)
+    }
+
     /// Whether it looks at objects of a kind.
     pub(super) fn names(&self, kind: &KindKey) -> bool {
-        let Ok(plan) = &self.plan else { return false };
+        let Some(plan) = self.active() else { return false };
         let target = plan.targets.as_ref().is_some_and(|t| t.api_version == kind.api_version && t.kind == kind.kind);
         let related = match &plan.probe {
             ProbePlan::Live(live) => live.related().is_some_and(|r| r.api_version == kind.api_version && r.kind == kind.kind),
@@ -62,14 +67,15 @@ impl Check {
     }
 }
 
+/// The transitions that are in a status. Bounded, whoever wrote it.
 pub(super) fn history_of(status: &PreflightCheckStatus) -> VecDeque<Transition> {
     let transition = |h: &crate::api::History| Transition {
         verdict: h.verdict,
-        reason: h.reason.clone(),
-        message: h.message.clone(),
+        reason: single_line(&h.reason, MAX_MESSAGE_CHARS),
+        message: single_line(&h.message, MAX_MESSAGE_CHARS),
         time: h.time.0,
     };
-    status.history.iter().map(transition).collect()
+    status.history.iter().take(MAX_RESULTS).map(transition).collect()
 }
 
 /// The first beat after now: neither drifting by what an evaluation takes, nor catching up on beats that were missed.
