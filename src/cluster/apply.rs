@@ -1,6 +1,8 @@
-//! Server-side apply of statuses: the latest wins, one write at a time for an object, a bounded number at once.
+//! Server-side apply of statuses: the latest wins, one write at a time for an object, a bounded number at once, and a rest between two writes of
+//! one object. The first change is written at once; an object that changes all the time costs ten writes a second.
 
 use super::client::{CallError, call};
+use crate::clock;
 use crate::telemetry::metrics::Metrics;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -11,6 +13,7 @@ use kube::{Client, Resource};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -18,6 +21,8 @@ use tracing::{debug, warn};
 pub const FIELD_MANAGER: &str = "holdpoint";
 /// How many statuses are written at once.
 const CONCURRENCY: usize = 16;
+/// How long an object rests after a write.
+const REST: Duration = Duration::from_millis(100);
 /// How many writes may wait before whoever asks for one has to wait.
 const QUEUE: usize = 1024;
 
@@ -81,6 +86,7 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, fa
     let mut order: VecDeque<ObjectRef> = VecDeque::new();
     let mut busy: HashSet<ObjectRef> = HashSet::new();
     let mut writes: FuturesUnordered<BoxFuture<'static, (ObjectRef, bool)>> = FuturesUnordered::new();
+    let mut resting: FuturesUnordered<BoxFuture<'static, ObjectRef>> = FuturesUnordered::new();
     loop {
         tokio::select! {
             job = jobs.recv(), if order.len() < QUEUE => {
@@ -90,15 +96,18 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, fa
                 }
             }
             Some((object, written)) = writes.next() => {
-                busy.remove(&object);
                 if !written {
                     // A full channel means that whoever listens is about to look at everything anyway.
-                    let _ = failed.try_send(Unwritten(object));
+                    let _ = failed.try_send(Unwritten(object.clone()));
                 }
+                resting.push(rest(object).boxed());
+            }
+            Some(object) = resting.next() => {
+                busy.remove(&object);
             }
         }
         let mut waiting = VecDeque::new();
-        while busy.len() < CONCURRENCY {
+        while writes.len() < CONCURRENCY {
             let Some(object) = order.pop_front() else { break };
             if busy.contains(&object) {
                 waiting.push_back(object);
@@ -112,6 +121,11 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, fa
         waiting.extend(order.drain(..));
         order = waiting;
     }
+}
+
+async fn rest(object: ObjectRef) -> ObjectRef {
+    clock::sleep(REST).await;
+    object
 }
 
 async fn write(client: Client, metrics: Metrics, object: ObjectRef, status: Value) -> (ObjectRef, bool) {

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long one call to the API server may take.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a connection may be silent. The API server ends a watch after 290 s; a list that never comes must not be waited for for ever.
+const SILENCE: Duration = Duration::from_secs(300);
+
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -86,6 +89,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), Clie
     };
     config.default_retry = false;
     config.connect_timeout = Some(CALL_DEADLINE);
+    config.read_timeout = Some(SILENCE);
     let namespace = config.default_namespace.clone();
     Ok((Client::try_from(config)?, namespace))
 }

@@ -28,6 +28,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -120,7 +121,7 @@ pub(super) async fn execute(args: Args) -> Result<(), String> {
     let mut tasks = JoinSet::new();
     start(&args, &shared, lifetimes, webhook, &mut tasks)?;
     serve_plain(health, health_router(shared.readiness.clone()), &shared, &mut tasks);
-    serve_plain(scraped, metrics_router(shared.metrics.clone()), &shared, &mut tasks);
+    serve_plain(scraped, metrics_router(shared.metrics.clone(), shared.counters.clone()), &shared, &mut tasks);
     wait(&shared, &mut tasks).await
 }
 
@@ -226,10 +227,22 @@ fn health_router(readiness: Readiness) -> Router {
     Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(readiness)
 }
 
-fn metrics_router(metrics: Metrics) -> Router {
+fn metrics_router(metrics: Metrics, counters: Arc<Counters>) -> Router {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let scrape = |State(metrics): State<Metrics>| async move { ([(http::header::CONTENT_TYPE, OPEN_METRICS)], metrics.text()) };
-    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+    let scrape = |State((metrics, counters)): State<(Metrics, Arc<Counters>)>| async move {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let turned_away = [
+            ("connection_refused", count(&counters.connections_refused)),
+            ("connection_displaced", count(&counters.connections_displaced)),
+            ("connection_overdue", count(&counters.connections_overdue)),
+            ("handshake_failed", count(&counters.handshakes_failed)),
+            ("body_refused", count(&counters.bodies_refused)),
+            ("panic", count(&counters.panics)),
+        ];
+        metrics.listener(count(&counters.connections_open), &turned_away);
+        ([(http::header::CONTENT_TYPE, OPEN_METRICS)], metrics.text())
+    };
+    Router::new().route("/metrics", get(scrape)).with_state((metrics, counters))
 }
 
 /// Waits for a signal, then lets requests drain. A part that ends by itself ends the process: half an operator must not look alive.

@@ -86,6 +86,8 @@ struct Inner {
     watch_failures: Family<KindLabels, Counter>,
     dropped: Family<ReasonLabels, Counter>,
     certificate_expiry: Gauge,
+    connections: Gauge,
+    refused: Family<ReasonLabels, Gauge>,
 }
 
 fn slow() -> Histogram {
@@ -119,6 +121,8 @@ impl Metrics {
             watch_failures: Family::default(),
             dropped: Family::default(),
             certificate_expiry: Gauge::default(),
+            connections: Gauge::default(),
+            refused: Family::default(),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -178,6 +182,15 @@ impl Metrics {
         self.0.certificate_expiry.set(epoch_seconds);
     }
 
+    /// How the webhook's listener stands: open connections, and what it turned away since the start, by reason.
+    pub fn listener(&self, open: u64, turned_away: &[(&'static str, u64)]) {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.0.connections.set(signed(open));
+        for (reason, count) in turned_away {
+            self.0.refused.get_or_create(&ReasonLabels { reason }).set(signed(*count));
+        }
+    }
+
     /// The text of `/metrics` in the OpenMetrics format.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -203,6 +216,8 @@ impl Inner {
         r.register("status_write_failures", "Statuses that could not be written", self.status_write_failures.clone());
         r.register("watch_failures", "Watches that broke and were started again", self.watch_failures.clone());
         r.register("records_dropped", "Records of decisions and Events dropped because a queue was full", self.dropped.clone());
+        r.register("webhook_connections", "Open connections of the webhook", self.connections.clone());
+        r.register("webhook_turned_away", "What the webhook's listener turned away since the start", self.refused.clone());
         r.register("webhook_certificate_expiry_seconds", "When the served certificate expires, since the epoch", self.certificate_expiry.clone());
     }
 }

@@ -47,6 +47,9 @@ pub struct Registration {
     pub readiness: Readiness,
 }
 
+/// How long changes are collected after a look.
+const PAUSE: Duration = Duration::from_millis(50);
+
 struct State {
     context: Registration,
     api: Api<ValidatingWebhookConfiguration>,
@@ -77,6 +80,8 @@ pub async fn run(context: Registration, shutdown: CancellationToken) {
         }
         if listed {
             retry = !state.sync().await;
+            // A burst of changes is one write.
+            clock::sleep(PAUSE).await;
         }
     }
 }
