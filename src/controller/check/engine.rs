@@ -7,14 +7,16 @@
 //!
 //! Probed checks are due at a steady beat. Where more are due than may run at once, lower priority numbers go first.
 
+mod messages;
 mod tracked;
 
+pub use self::messages::{Effect, Input, Output};
 use self::tracked::{Check, announcement, history_of, next_beat, word};
 use super::live;
 use super::objects::{CheckKey, KindKey, KindState, WatchKey, Watched};
 use super::plan::{CheckPlan, Which, remediation};
 use crate::api::conditions::passing;
-use crate::api::{PreflightCheck, PreflightCheckStatus};
+use crate::api::PreflightCheck;
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::check_status::{self, View};
@@ -22,11 +24,10 @@ use crate::core::gate::CheckFact;
 use crate::core::observation::Observation;
 use crate::core::problem::summary;
 use crate::core::verdict::{CLOCK_TOLERANCE, Evaluation, State, Transition, Verdict, settle};
-use crate::probe::{Attempts, Plan as ProbePlan, Probed};
+use crate::probe::Plan as ProbePlan;
 use crate::telemetry::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::DynamicObject;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -38,49 +39,6 @@ const SETTLING: SignedDuration = SignedDuration::from_secs(1);
 const WRITE_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 /// How long until the API server is asked again about a kind that it does not serve, or could not tell.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// To the checks.
-    Checks(Change<PreflightCheck>),
-    /// To watched objects.
-    Objects(WatchKey, Change<DynamicObject>),
-    /// The API server answered about a kind: how it is served, or that it is not, or that it could not be asked.
-    Kind(KindKey, Result<Option<Served>, String>),
-    /// A probed evaluation ended.
-    Probed(CheckKey, u64, Observation),
-    /// A status could not be written.
-    Unwritten(CheckKey),
-}
-
-/// What to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Watch these objects.
-    Watch(WatchKey, Served),
-    /// Watch them no longer.
-    Unwatch(WatchKey),
-    /// Ask the API server about a kind.
-    Ask(KindKey),
-    /// Run a probed evaluation and tell how it ended, with the same number.
-    Probe(CheckKey, u64, Probed, Attempts),
-    /// Write a status.
-    Write(CheckKey, Box<PreflightCheckStatus>),
-    /// Tell of a transition: the check's uid, whether it is bad news, the reason of the Event, and a line.
-    Announce(CheckKey, String, bool, &'static str, String),
-}
-
-/// What a step came to.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// What to do, in order.
-    pub effects: Vec<Effect>,
-    /// Facts to publish.
-    pub facts: Vec<CheckFact>,
-    /// Checks that are gone.
-    pub removed: Vec<(String, String)>,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
@@ -191,10 +149,10 @@ impl Engine {
 
     fn take(&mut self, input: Input, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
         match input {
-            Input::Checks(change) => self.take_checks(change, now, dirty),
+            Input::Checks(change) => self.take_checks(*change, now, dirty),
             Input::Objects(key, change) => {
                 let Some(watched) = self.watches.get_mut(&key) else { return };
-                dirty.extend(watched.take(&key.kind, change, now));
+                dirty.extend(watched.take(&key.kind, *change, now));
                 if let Some(at) = watched.gives_up_at() {
                     self.agenda.insert((at, 0, Item::Watch(key)));
                 }
@@ -258,14 +216,14 @@ impl Engine {
                 let (announced, settling_until) = (check.announced, now);
                 self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
                 self.forget(&key);
-                self.insert(key, object, history, announced, settling_until, now, dirty);
+                self.insert(&key, object, history, announced, settling_until, now, dirty);
             }
             _ => {
                 self.remove(&key);
                 let status = object.status.clone().unwrap_or_default();
                 let announced = status.observed_generation.map(|_| status.verdict);
                 let settling_until = now.checked_add(SETTLING).unwrap_or(now);
-                self.insert(key, object, history_of(&status), announced, settling_until, now, dirty);
+                self.insert(&key, object, history_of(&status), announced, settling_until, now, dirty);
             }
         }
     }
@@ -273,7 +231,7 @@ impl Engine {
     #[allow(clippy::too_many_arguments, reason = "one caller for a new check, one for a new spec")]
     fn insert(
         &mut self,
-        key: CheckKey,
+        key: &CheckKey,
         object: PreflightCheck,
         history: VecDeque<Transition>,
         announced: Option<Verdict>,
@@ -307,13 +265,13 @@ impl Engine {
             spec: object.spec,
         };
         self.checks.insert(key.clone(), check);
-        self.publish(&key);
+        self.publish(key);
         if runs {
-            self.subscribe(&key);
+            self.subscribe(key);
             dirty.insert(key.clone());
-            self.wake(&key, now);
+            self.wake(key, now);
         } else {
-            self.sync_status(&key, now);
+            self.sync_status(key, now);
         }
     }
 
@@ -467,7 +425,9 @@ impl Engine {
             }
             live::Found::Evaluation(evaluation) => {
                 if let Evaluation::Observed(list) = &evaluation {
-                    list.iter().for_each(|o| self.metrics.observed(plan.probe.name(), o.outcome.as_str()));
+                    for observation in list {
+                        self.metrics.observed(plan.probe.name(), observation.outcome.as_str());
+                    }
                 }
                 settle(&plan.settings, &check.state, evaluation, Duration::ZERO, now)
             }

@@ -93,7 +93,7 @@ async fn wake(at: Option<Timestamp>) {
 async fn forward_checks(client: Client, inputs: mpsc::Sender<Input>) {
     let mut changes = std::pin::pin!(watch::<PreflightCheck>(Api::all(client), Config::default()));
     while let Some(change) = changes.next().await {
-        if inputs.send(Input::Checks(change)).await.is_err() {
+        if inputs.send(Input::Checks(Box::new(change))).await.is_err() {
             return;
         }
     }
@@ -166,7 +166,7 @@ impl Shell {
                     let _ = inputs.send(Input::Kind(watched.kind.clone(), Ok(None))).await;
                     clock::sleep(Duration::from_secs(1)).await;
                 }
-                if inputs.send(Input::Objects(watched.clone(), change)).await.is_err() {
+                if inputs.send(Input::Objects(watched.clone(), Box::new(change))).await.is_err() {
                     return;
                 }
             }
