@@ -1,5 +1,7 @@
 //! `control-plane`: the test control plane by hand.
 
+#[allow(clippy::disallowed_methods, reason = "the product takes time from one place; this says how long it took")]
+mod demo;
 #[allow(clippy::disallowed_methods, reason = "the product takes time from one place; this looks after processes once a second")]
 mod up;
 
@@ -20,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Start a control plane, print how to reach it, and stay until Ctrl-C; then nothing of it is left but its logs.
     Up(up::Arguments),
+    /// Show the main job from end to end, with real commands and their output; ends by itself, in under a minute.
+    Demo(demo::Arguments),
     /// Build the four programs if that was not done yet, and print the folder they are in.
     Assets,
 }
@@ -27,6 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Up(arguments) => up::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Assets => assets(),
     };
     match outcome {

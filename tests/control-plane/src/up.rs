@@ -6,6 +6,17 @@ use control_plane::{ControlPlane, Error, NodeShape, Operator, OperatorOptions, R
 
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// There is no kubelet, so the Deployment's pods never run, and its check fails until none are wanted.
+const WHAT_TO_TRY: &str = "  kubectl create namespace shop
+  kubectl config set-context --current --namespace=shop
+  kubectl create -f examples/demo/deployment.yaml -f examples/demo/check.yaml -f examples/demo/gates.yaml
+  kubectl wait --for=condition=Ready xgate --all
+  kubectl create -f examples/demo/podchaos.yaml     # refused: there is no kubelet, so no replica becomes available
+  kubectl get pfc,xgate
+  kubectl scale deployment/checkout --replicas=0    # none are wanted, so none are missing
+  kubectl wait --for=condition=Open xgate/chaos
+  kubectl create -f examples/demo/podchaos.yaml     # created";
+
 /// The command's arguments.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,6 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("export PATH={}:$PATH", control_plane.programs().folder().display());
     eprintln!("Logs: {}", control_plane.logs_dir().display());
     eprintln!("The control plane is up; Ctrl-C stops it and removes its data.");
+    if operator.is_some() {
+        eprintln!("Paste the two lines into another terminal, in the repository's folder, and try:\n{WHAT_TO_TRY}");
+    }
     loop {
         control_plane.check_running()?;
         if let Some(operator) = &mut operator
