@@ -272,8 +272,8 @@ impl Server {
         let mut response = refusal.response();
         if parts.version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            // A connection that is closed with unread bytes is reset, and the answer may be lost with it.
-            clock::spawn(discard(incoming, limits.body_bytes));
+            // A connection that is closed with unread bytes is reset: a client that is still sending may not see the answer.
+            clock::spawn(discard(incoming, limits.body_bytes.saturating_mul(2)));
         }
         response
     }
