@@ -3,9 +3,9 @@
 //! Several gates may match one request: all are judged, and the strictest answer wins.
 
 use super::expr::{Bindings, Expression};
+use super::observation::Outcome;
 use super::problem::Problem;
 use super::selector::Selector;
-use super::observation::Outcome;
 use super::verdict::{Standing, State, Verdict};
 use crate::api::{FailurePolicy, Mode, Operation, Respond, Response, Severity};
 use jiff::Timestamp;
@@ -138,7 +138,13 @@ impl Gate {
             (None, _) => Ok(self.starts(request, bindings)),
             (Some(_), FailurePolicy::Ignore) => Ok(false),
             // What certainly starts nothing is not held either.
-            (Some(error), FailurePolicy::Fail) => if self.starts(request, bindings) { Err(error) } else { Ok(false) },
+            (Some(error), FailurePolicy::Fail) => {
+                if self.starts(request, bindings) {
+                    Err(error)
+                } else {
+                    Ok(false)
+                }
+            }
         }
     }
 
@@ -159,7 +165,11 @@ impl Gate {
                 None => true,
             }),
         };
-        in_namespace && self.object_selector.as_ref().is_none_or(|s| s.matches(&request.labels) || request.old_labels.as_ref().is_some_and(|l| s.matches(l)))
+        in_namespace
+            && self
+                .object_selector
+                .as_ref()
+                .is_none_or(|s| s.matches(&request.labels) || request.old_labels.as_ref().is_some_and(|l| s.matches(l)))
     }
 }
 
@@ -412,6 +422,7 @@ impl Tally {
     fn add(&mut self, gate: &Gate, required: &Required, namespace: Option<&str>, facts: &dyn CheckFacts, now: Timestamp) {
         let (place, what) = match required {
             Required::Named(place, name) => (place, name.clone()),
+            Required::Selected(place, selector) if selector.selects_all() => (place, "[any]".to_owned()),
             Required::Selected(place, selector) => (place, format!("[{selector}]")),
         };
         let place = match place {
@@ -425,12 +436,21 @@ impl Tally {
         match required {
             Required::Named(_, name) => match facts.named(place, name) {
                 Some(check) => self.count(gate, &check, now),
-                None => self.absent(gate, qualified(gate, place, name), format!("there is no PreflightCheck {name} in namespace {place}"), facts),
+                None => self.absent(
+                    gate,
+                    qualified(gate, place, name),
+                    format!("there is no PreflightCheck {name} in namespace {place}"),
+                    facts,
+                ),
             },
             Required::Selected(_, selector) => {
                 let found = facts.selected(place, selector);
                 if found.is_empty() {
-                    let message = format!("no PreflightCheck in namespace {place} has the labels {selector}");
+                    let message = if selector.selects_all() {
+                        format!("there is no PreflightCheck in namespace {place}")
+                    } else {
+                        format!("no PreflightCheck in namespace {place} has the labels {selector}")
+                    };
                     self.absent(gate, qualified(gate, place, &what), message, facts);
                 }
                 for check in found {
@@ -490,7 +510,10 @@ fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, now: Tim
         (CauseKind::Stale, _) => format!(
             "last evaluated {} ago, believed for {}",
             seconds(age_seconds.unwrap_or(0)),
-            state.stale_at.zip(state.evaluated_at).map_or_else(String::new, |(s, e)| seconds(u64::try_from(s.duration_since(e).as_secs()).unwrap_or(0))),
+            state
+                .stale_at
+                .zip(state.evaluated_at)
+                .map_or_else(String::new, |(s, e)| seconds(u64::try_from(s.duration_since(e).as_secs()).unwrap_or(0))),
         ),
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) if state.evaluated_at.is_some_and(|t| t > now) => {
             "it was evaluated in the future: the operator's clock was set back".to_owned()

@@ -90,7 +90,8 @@ fn ready_condition(view: &View<'_>) -> Wanted {
 /// Whether a start that depends on nothing of its own would be admitted, in mode Enforce.
 fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
     let worst = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).map(|c| c.kind).min();
-    let names: Vec<&str> = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).take(3).map(|c| c.check.as_str()).collect();
+    let names: Vec<&str> =
+        view.judgement.causes.iter().filter(|c| c.response == Response::Deny).take(3).map(|c| c.check.as_str()).collect();
     let told = |what: &str| {
         let (required, names) = (view.judgement.required.max(blocking), names.join(", "));
         format!("{blocking} of {required} required checks not passing ({what}): {names}{}", mode_hint(view.gate.mode))
@@ -101,7 +102,7 @@ fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
         (None, open::PER_REQUEST, "checks are looked up in the namespace of each request".to_owned())
     } else {
         match worst {
-            None => (Some(true), open::CHECKS_PASSING, format!("all {} required checks pass", view.judgement.required)),
+            None => (Some(true), open::CHECKS_PASSING, let_through(view.judgement)),
             Some(CauseKind::Failing | CauseKind::Warning) => (Some(false), open::CHECKS_FAILING, told("failing")),
             Some(CauseKind::Unknown) => (Some(false), open::CHECKS_UNKNOWN, told("unknown")),
             Some(CauseKind::Stale) => (Some(false), open::CHECKS_STALE, told("stale")),
@@ -109,6 +110,17 @@ fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
         }
     };
     Wanted { type_: OPEN, status, reason: reason.to_owned(), message }
+}
+
+/// What an open gate says: all pass, or which do not and are let through.
+fn let_through(judgement: &Judgement) -> String {
+    let names: Vec<&str> = judgement.causes.iter().take(3).map(|c| c.check.as_str()).collect();
+    let more = if judgement.causes.len() > names.len() { ", ..." } else { "" };
+    match (judgement.required, names.is_empty()) {
+        (1, true) => "the required check passes".to_owned(),
+        (all, true) => format!("all {all} required checks pass"),
+        (all, false) => format!("none of {all} required checks blocks (let through: {}{more})", names.join(", ")),
+    }
 }
 
 fn depends_on_request(required: &Required) -> bool {

@@ -221,7 +221,8 @@ fn resources(gate: &Gate) -> String {
     }
     let terms = by_group.into_iter().map(|(group, resources)| {
         let list = resources.into_iter().collect::<Vec<_>>().join(", ");
-        let subresource = "request.?subResource.orValue('') == '' ? request.resource.resource : request.resource.resource + '/' + request.subResource";
+        let subresource =
+            "request.?subResource.orValue('') == '' ? request.resource.resource : request.resource.resource + '/' + request.subResource";
         format!("(request.resource.group == {} && ({subresource}) in [{list}])", quoted(group))
     });
     format!("({})", terms.collect::<Vec<_>>().join(" || "))

@@ -11,7 +11,8 @@ use super::selector::Selector;
 use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
 use crate::api::{
-    CheckReference, ClusterCheckReference, ClusterExperimentGate, ExperimentGate, GROUP, MatchCondition, Operation, PreflightCheckSpec, Rule,
+    CheckReference, ClusterCheckReference, ClusterExperimentGate, ExperimentGate, GROUP, MatchCondition, Operation, PreflightCheckSpec,
+    Rule,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -40,7 +41,10 @@ const UNTOUCHABLE_CORE: &[&str] =
 pub fn settings(spec: &PreflightCheckSpec, problems: &mut Vec<Problem>) -> Option<Settings> {
     let seconds = |s: i32| SignedDuration::from_secs(i64::from(s));
     if spec.interval_seconds < spec.timeout_seconds {
-        let message = format!("{} is less than timeoutSeconds ({}): an evaluation could not end before the next begins", spec.interval_seconds, spec.timeout_seconds);
+        let message = format!(
+            "{} is less than timeoutSeconds ({}): an evaluation could not end before the next begins",
+            spec.interval_seconds, spec.timeout_seconds
+        );
         problems.push(Problem::new("spec.intervalSeconds", message));
     }
     if spec.stale_after_seconds < spec.interval_seconds.saturating_add(spec.timeout_seconds) {
@@ -126,10 +130,13 @@ fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) ->
     if parts.rules.iter().all(|r| r.api_groups.is_empty() || r.resources.is_empty() || r.operations.is_empty()) {
         problems.push(Problem::new("spec.match.rules", "at least one rule with apiGroups, resources and operations is required"));
     }
-    let selector = |field: &str, s: Option<&LabelSelector>, problems: &mut Vec<Problem>| s.and_then(|s| Selector::parse(s, field, problems));
+    let selector =
+        |field: &str, s: Option<&LabelSelector>, problems: &mut Vec<Problem>| s.and_then(|s| Selector::parse(s, field, problems));
     let start = match parts.start {
         None => Start::EveryCreate,
-        Some(source) => Expression::compile(source, "spec.match.start", EXPRESSION_ROOTS, &mut problems).map_or(Start::Unusable, Start::When),
+        Some(source) => {
+            Expression::compile(source, "spec.match.start", EXPRESSION_ROOTS, &mut problems).map_or(Start::Unusable, Start::When)
+        }
     };
     if matches!(start, Start::EveryCreate) && parts.rules.iter().any(|r| r.operations.contains(&Operation::Update)) {
         let message = "rules with operation UPDATE need it: most updates start nothing. Write an expression that is true only for updates that start something";

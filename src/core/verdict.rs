@@ -242,7 +242,8 @@ fn judge(settings: &Settings, observations: Vec<Observation>) -> Vec<(Verdict, O
     let mut judged: Vec<_> = observations.into_iter().map(|o| (target_verdict(&settings.outcomes, &o), o)).collect();
     judged.sort_by(|(va, a), (vb, b)| {
         let worse = badness(*vb).cmp(&badness(*va));
-        worse.then_with(|| (&a.target, a.reason, &a.message).cmp(&(&b.target, b.reason, &b.message)))
+        let key = |o: &Observation| (o.outcome.as_str(), o.reason, o.holds_until);
+        worse.then_with(|| a.target.cmp(&b.target)).then_with(|| a.message.cmp(&b.message)).then_with(|| key(a).cmp(&key(b)))
     });
     judged
 }

@@ -78,7 +78,7 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     let denying: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.answer == Response::Deny).collect();
     let mut text = headline(&denying, "blocked", Response::Deny, subject, &decision.id);
     let several = denying.len() > 1;
-    let causes: Vec<(&Judgement, &Cause)> = 
+    let causes: Vec<(&Judgement, &Cause)> =
         denying.iter().flat_map(|j| j.causes.iter().filter(|c| c.response != Response::Allow).map(move |c| (*j, c))).collect();
     for (judgement, cause) in causes.iter().take(MAX_CAUSE_LINES) {
         let _ = write!(text, "\n  {}", cause_line(judgement, cause, several));

@@ -22,9 +22,10 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 /// An `ExperimentGate` of namespace `shop`.
 pub(crate) fn xgate(name: &str, spec: Value) -> Gate {
     let metadata = json!({"name": name, "namespace": "shop", "uid": format!("uid-{name}"), "generation": 1});
-    let object: ExperimentGate =
-        serde_json::from_value(json!({"apiVersion": "holdpoint.dev/v1alpha1", "kind": "ExperimentGate", "metadata": metadata, "spec": spec}))
-            .unwrap();
+    let object: ExperimentGate = serde_json::from_value(
+        json!({"apiVersion": "holdpoint.dev/v1alpha1", "kind": "ExperimentGate", "metadata": metadata, "spec": spec}),
+    )
+    .unwrap();
     validate::experiment_gate(&object)
 }
 
@@ -216,8 +217,7 @@ pub(crate) fn judged(gate: &Gate, facts: &dyn CheckFacts) -> Judgement {
 }
 
 /// All that a state can be worth.
-pub(crate) const STANDINGS: [Standing; 5] =
-    [Standing::Passing, Standing::Warning, Standing::Stale, Standing::Unknown, Standing::Failing];
+pub(crate) const STANDINGS: [Standing; 5] = [Standing::Passing, Standing::Warning, Standing::Stale, Standing::Unknown, Standing::Failing];
 
 /// Whether a verdict lets a start through.
 pub(crate) fn passes(verdict: Verdict) -> bool {

@@ -16,9 +16,10 @@ fn once(settings: &Settings, evaluation: Evaluation) -> State {
 }
 
 fn run(settings: &Settings, outcomes: &[Outcome]) -> State {
-    outcomes.iter().zip(0..).fold(unevaluated(), |state, (outcome, i)| {
-        settle(settings, &state, observed(&[*outcome]), Duration::ZERO, at(i * 30))
-    })
+    outcomes
+        .iter()
+        .zip(0..)
+        .fold(unevaluated(), |state, (outcome, i)| settle(settings, &state, observed(&[*outcome]), Duration::ZERO, at(i * 30)))
 }
 
 use Outcome::{Error, Fail, Pass, Warn};
@@ -59,7 +60,8 @@ fn what_could_not_be_told_goes_through_outcomes() {
         assert_eq!(once(&with(Passing, Passing, verdict), gone()).verdict, verdict);
     }
     let defaults = settings();
-    for (evaluation, word) in [(observed(&[Error]), "EvaluationError"), (no_data(), "NoData"), (none(), "NoTargets"), (gone(), "NoTargets")] {
+    for (evaluation, word) in [(observed(&[Error]), "EvaluationError"), (no_data(), "NoData"), (none(), "NoTargets"), (gone(), "NoTargets")]
+    {
         let state = once(&defaults, evaluation);
         assert_eq!((state.verdict, state.reason), (Unknown, word));
     }
@@ -148,10 +150,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 
 fn any_observation() -> impl Strategy<Value = Observation> {
     let reasons = prop::sample::select(vec![NO_DATA, NOT_FOUND, TARGET_DENIED, "Other"]);
-    ("[ab]", any_outcome(), reasons, "[xy]?", prop::option::of(-5_i64..5)).prop_map(|(target, outcome, reason, message, until)| Observation {
-        reason,
-        holds_until: until.map(at),
-        ..Observation::new(target, outcome, "x", message)
+    ("[ab]", any_outcome(), reasons, "[xy]?", prop::option::of(-5_i64..5)).prop_map(|(target, outcome, reason, message, until)| {
+        Observation { reason, holds_until: until.map(at), ..Observation::new(target, outcome, "x", message) }
     })
 }
 
@@ -159,8 +159,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let share = prop_oneof![(1_u8..=100).prop_map(Share::Percent), (1_u32..6).prop_map(Share::Count)];
     let verdict = || prop::sample::select(vec![Verdict::Passing, Verdict::Warning, Verdict::Failing, Verdict::Unknown]);
     let outcomes = (verdict(), verdict(), verdict()).prop_map(|(error, no_data, no_targets)| Outcomes { error, no_data, no_targets });
-    (share, 1_u32..4, 1_u32..4, 1_u32..4, outcomes, 0_usize..30).prop_map(|(min_passing, min_targets, failures, passes, outcomes, limit)| {
-        Settings {
+    (share, 1_u32..4, 1_u32..4, 1_u32..4, outcomes, 0_usize..30).prop_map(
+        |(min_passing, min_targets, failures, passes, outcomes, limit)| Settings {
             min_passing,
             min_targets,
             failure_threshold: failures,
@@ -168,8 +168,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             outcomes,
             history_limit: limit,
             ..settings()
-        }
-    })
+        },
+    )
 }
 
 proptest! {

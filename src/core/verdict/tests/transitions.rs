@@ -77,10 +77,10 @@ fn what_turned_stale_stays_stale_and_not_merely_unknown() {
 
 #[test]
 fn history_has_transitions_only_and_a_limit() {
+    use Verdict::{Failing, Passing, Unknown, Warning};
     let limited = |limit| Settings { history_limit: limit, ..settings() };
     let state = run(&limited(10), &[Pass, Pass, Fail, Fail, Error, Pass, Pass, Warn]);
     let seen: Vec<_> = state.history.iter().map(|t| (t.verdict, t.time)).collect();
-    use Verdict::{Failing, Passing, Unknown, Warning};
     assert_eq!(seen, [(Warning, at(210)), (Passing, at(150)), (Unknown, at(120)), (Failing, at(60)), (Passing, at(0))]);
     assert_eq!(run(&limited(2), &[Pass, Fail, Pass, Fail]).history.len(), 2);
     assert_eq!(run(&limited(0), &[Pass, Fail]).history.len(), 0);
