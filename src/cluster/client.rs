@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a connection may be silent. The API server ends a watch after 290 s; a list that never comes must not be waited for for ever.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]

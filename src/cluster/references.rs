@@ -11,7 +11,13 @@ use kube::{Api, Client};
 pub struct References(pub Client);
 
 impl ReadReferences for References {
-    fn read<'a>(&'a self, kind: ReferenceKind, namespace: &'a str, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<Vec<u8>, ReferenceError>> {
+    fn read<'a>(
+        &'a self,
+        kind: ReferenceKind,
+        namespace: &'a str,
+        name: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, ReferenceError>> {
         Box::pin(async move {
             let found = match kind {
                 ReferenceKind::ConfigMap => {

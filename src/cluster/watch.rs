@@ -53,18 +53,24 @@ pub fn watch<K>(api: Api<DeserializeGuard<K>>, config: Config) -> impl Stream<It
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    mending(move || watcher(api.clone(), config.clone()).boxed(), |DeserializeGuard(object)| match object {
-        Ok(object) => Read::Object(object),
-        Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
-    })
+    mending(
+        move || watcher(api.clone(), config.clone()).boxed(),
+        |DeserializeGuard(object)| match object {
+            Ok(object) => Read::Object(object),
+            Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
+        },
+    )
 }
 
 /// Watches objects of any kind as they are. What no probe reads is dropped on arrival.
 pub fn watch_dynamic(api: Api<DynamicObject>, config: Config) -> impl Stream<Item = Change<DynamicObject>> + Send {
-    mending(move || watcher(api.clone(), config.clone()).boxed(), |mut object| {
-        prune(&mut object);
-        Read::Object(object)
-    })
+    mending(
+        move || watcher(api.clone(), config.clone()).boxed(),
+        |mut object| {
+            prune(&mut object);
+            Read::Object(object)
+        },
+    )
 }
 
 /// Managed fields and the last-applied annotation are often half of an object, and no probe reads them.

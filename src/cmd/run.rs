@@ -186,8 +186,15 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     let certificates = Certificates {
         client: client.clone(),
         namespace: args.namespace.clone(),
-        settings: Settings { lifetimes, names: service_names(&args.service_name, &args.namespace, args.webhook_url.as_ref().and_then(url::Url::host_str)) },
-        server_name: args.webhook_url.as_ref().and_then(url::Url::host_str).map_or_else(|| format!("{}.{}.svc", args.service_name, args.namespace), str::to_owned),
+        settings: Settings {
+            lifetimes,
+            names: service_names(&args.service_name, &args.namespace, args.webhook_url.as_ref().and_then(url::Url::host_str)),
+        },
+        server_name: args
+            .webhook_url
+            .as_ref()
+            .and_then(url::Url::host_str)
+            .map_or_else(|| format!("{}.{}.svc", args.service_name, args.namespace), str::to_owned),
         listen: args.listen,
         slot: slot.clone(),
         ca_bundle: bundle_in,

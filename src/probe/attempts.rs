@@ -41,7 +41,9 @@ async fn once(probe: &Probed, outbound: &Outbound, namespace: &str, timeout: Dur
     let guarded = AssertUnwindSafe(probe.observe(outbound, namespace, timeout)).catch_unwind();
     match clock::within(timeout + GRACE, guarded).await {
         Ok(Ok(seen)) => seen,
-        Ok(Err(_)) => Observation::error(probe.target(), PANIC, "the probe itself failed: this is a defect of the operator, please report it"),
+        Ok(Err(_)) => {
+            Observation::error(probe.target(), PANIC, "the probe itself failed: this is a defect of the operator, please report it")
+        }
         Err(_) => Observation::error(probe.target(), TIMEOUT, format!("no answer within {} s", timeout.as_secs())),
     }
 }

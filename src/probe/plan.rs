@@ -107,9 +107,12 @@ impl Plan {
 
     /// What is wrong with a kind of target, if this probe cannot look at it.
     pub fn refuses(&self, api_version: &str, kind: &str) -> Option<String> {
-        let wrong = |wanted: &str| Some(format!("the {} probe cannot look at {kind} of {api_version}: its targets are {wanted}", self.name()));
+        let wrong =
+            |wanted: &str| Some(format!("the {} probe cannot look at {kind} of {api_version}: its targets are {wanted}", self.name()));
         match self {
-            Self::Live(Live::Rollout(_)) if !Rollout::accepts(api_version, kind) => wrong("Deployment, StatefulSet or DaemonSet of apps/v1"),
+            Self::Live(Live::Rollout(_)) if !Rollout::accepts(api_version, kind) => {
+                wrong("Deployment, StatefulSet or DaemonSet of apps/v1")
+            }
             Self::Live(Live::Node(_)) if (api_version, kind) != ("v1", "Node") => wrong("Node of v1"),
             _ => None,
         }
@@ -211,7 +214,11 @@ impl Probed {
 }
 
 impl Outbound {
-    async fn certificate_authority(&self, authority: &api::CertificateAuthority, namespace: &str) -> Result<Vec<u8>, (&'static str, String)> {
+    async fn certificate_authority(
+        &self,
+        authority: &api::CertificateAuthority,
+        namespace: &str,
+    ) -> Result<Vec<u8>, (&'static str, String)> {
         let (kind, word, reference) = match (&authority.config_map_ref, &authority.secret_ref) {
             (Some(reference), None) => (ReferenceKind::ConfigMap, "ConfigMap", reference),
             (None, Some(reference)) => (ReferenceKind::Secret, "Secret", reference),

@@ -16,7 +16,8 @@ pub enum LogFormat {
 
 /// Starts logging. `filter` is a tracing filter, such as `info` or `holdpoint=debug,kube=info`; one that cannot be read is an error.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| format!("--log-filter \"{filter}\": {e}; write for example info or holdpoint=debug"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|e| format!("--log-filter \"{filter}\": {e}; write for example info or holdpoint=debug"))?;
     let text = match format {
         LogFormat::Text => true,
         LogFormat::Json => false,

@@ -218,6 +218,10 @@ impl Inner {
         r.register("records_dropped", "Records of decisions and Events dropped because a queue was full", self.dropped.clone());
         r.register("webhook_connections", "Open connections of the webhook", self.connections.clone());
         r.register("webhook_turned_away", "What the webhook's listener turned away since the start", self.refused.clone());
-        r.register("webhook_certificate_expiry_seconds", "When the served certificate expires, since the epoch", self.certificate_expiry.clone());
+        r.register(
+            "webhook_certificate_expiry_seconds",
+            "When the served certificate expires, since the epoch",
+            self.certificate_expiry.clone(),
+        );
     }
 }

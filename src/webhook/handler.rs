@@ -41,7 +41,9 @@ pub struct Answered {
 
 /// The paths that the API server calls.
 pub fn router(admission: Admission) -> Router {
-    let of = |policy: FailurePolicy| post(move |State(admission): State<Admission>, body: Bytes| async move { handle(&admission, policy, &body) });
+    let of = |policy: FailurePolicy| {
+        post(move |State(admission): State<Admission>, body: Bytes| async move { handle(&admission, policy, &body) })
+    };
     Router::new()
         .route(entry_path(FailurePolicy::Fail), of(FailurePolicy::Fail))
         .route(entry_path(FailurePolicy::Ignore), of(FailurePolicy::Ignore))

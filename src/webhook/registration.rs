@@ -119,7 +119,8 @@ impl State {
         };
         let generations: BTreeMap<&GateKey, Option<i64>> = gates.iter().map(|g| (&g.key, g.generation)).collect();
         self.refused.retain(|key, (generation, _)| generations.get(key) == Some(generation));
-        let endpoint = Endpoint { address: self.context.address.clone(), namespace: self.context.namespace.clone(), ca_bundle: ca_bundle.clone() };
+        let endpoint =
+            Endpoint { address: self.context.address.clone(), namespace: self.context.namespace.clone(), ca_bundle: ca_bundle.clone() };
         let wanted = entries(gates.iter().map(AsRef::as_ref), &endpoint, &|g: &Gate| self.refused.contains_key(&g.key));
         if self.stands(&wanted) {
             self.report(&gates, &ca_bundle, Ok(()));
@@ -186,12 +187,18 @@ impl State {
             Ok(()) => self.context.readiness.ready(READY_REGISTRATION),
             Err(why) => self.context.readiness.not_ready(READY_REGISTRATION, why.clone()),
         }
-        let ok = result.is_ok();
-        self.context.registered.send_replace(Registered {
-            gates: if ok { gates.iter().map(|g| (g.key.clone(), g.generation)).collect() } else { BTreeMap::new() },
-            refused: self.refused.iter().map(|(key, (_, message))| (key.clone(), message.clone())).collect(),
-            ca_bundle: if ok { ca_bundle.to_vec() } else { Vec::new() },
-            error: result.err(),
+        self.context.registered.send_if_modified(|registered| {
+            let ok = result.is_ok();
+            let new = Registered {
+                gates: if ok { gates.iter().map(|g| (g.key.clone(), g.generation)).collect() } else { BTreeMap::new() },
+                refused: self.refused.iter().map(|(key, (_, message))| (key.clone(), message.clone())).collect(),
+                // Where there is no configuration nobody calls, and any bundle counts as registered. After a failed write the last one stands.
+                ca_bundle: if ok || self.seen.is_none() { ca_bundle.to_vec() } else { registered.ca_bundle.clone() },
+                error: result.err(),
+            };
+            let changed = *registered != new;
+            *registered = new;
+            changed
         });
     }
 }

@@ -186,14 +186,8 @@ impl Answer {
     /// Refused: 403 with reason Forbidden. The library's `deny` sets neither code nor reason, and kubectl then does not say Forbidden; with
     /// reason Invalid it would not print the message at all.
     pub fn forbid(uid: &str, message: String, details: Option<StatusDetails>) -> Self {
-        let status = Status {
-            status: Some(StatusSummary::Failure),
-            code: 403,
-            reason: "Forbidden".to_owned(),
-            message,
-            metadata: None,
-            details,
-        };
+        let status =
+            Status { status: Some(StatusSummary::Failure), code: 403, reason: "Forbidden".to_owned(), message, metadata: None, details };
         Self { allowed: false, status: Some(Box::new(status)), ..Self::allow(uid) }
     }
 

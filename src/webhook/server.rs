@@ -12,7 +12,7 @@
 mod body;
 mod connections;
 
-pub use body::{BodyError, read_body};
+pub use body::BodyError;
 pub use connections::Counters;
 
 use crate::clock;

@@ -8,7 +8,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    server::{ClientHello, ResolvesServerCert, },
     sign::CertifiedKey,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -28,9 +28,6 @@ pub enum TlsError {
     /// The certificate is there, but says nothing of its validity, or nothing is there.
     #[error("there is no certificate that can be served")]
     NoCertificate,
-    /// The authorities that clients must be of cannot be used.
-    #[error("the client authorities cannot be used: {0}")]
-    ClientAuthority(#[from] rustls::server::VerifierBuilderError),
 }
 
 /// What is served does not verify.
@@ -83,19 +80,9 @@ impl ResolvesServerCert for CertificateSlot {
 /// TLS 1.2 and 1.3 with the slot's certificate, offering HTTP/2 and HTTP/1.1. While the slot is empty handshakes fail.
 pub fn server_config(slot: CertificateSlot) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    Ok(finished(builder.with_no_client_auth().with_cert_resolver(Arc::new(slot))))
-}
-
-/// The same, for clients with a certificate of one of these authorities only: API servers can be configured to show one.
-pub fn server_config_for_clients_of(slot: CertificateSlot, client_ca_pem: &str) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca_pem)?), provider()).build()?;
-    Ok(finished(builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(slot))))
-}
-
-fn finished(mut config: ServerConfig) -> Arc<ServerConfig> {
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(slot));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// Dials an address and completes a handshake as a client that trusts exactly this bundle and expects this name.

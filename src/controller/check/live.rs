@@ -36,7 +36,9 @@ pub fn evaluate(
     };
     let kind = KindKey { api_version: targets.api_version.clone(), kind: targets.kind.clone() };
     let served = match kinds.get(&kind) {
-        None | Some(KindState::Asked) => return Found::Waiting(format!("asking the API server about {} of {}", kind.kind, kind.api_version)),
+        None | Some(KindState::Asked) => {
+            return Found::Waiting(format!("asking the API server about {} of {}", kind.kind, kind.api_version));
+        }
         Some(KindState::Unserved(message)) => {
             return Found::Evaluation(Evaluation::Impossible(passing::INVALID_SPEC, format!("spec.targets.kind: {message}")));
         }

@@ -53,7 +53,10 @@ impl CheckPlan {
         let targets = match (&probe, &spec.targets) {
             (Some(probe), Some(targets)) => target_plan(probe, targets, problems),
             (Some(probe), None) if probe.needs_targets() => {
-                problems.push(Problem::new("spec.targets", format!("the {} probe needs targets: apiVersion, kind, and name or selector", probe.name())));
+                problems.push(Problem::new(
+                    "spec.targets",
+                    format!("the {} probe needs targets: apiVersion, kind, and name or selector", probe.name()),
+                ));
                 None
             }
             _ => None,
@@ -103,4 +106,3 @@ pub fn remediation(remediation: Option<&Remediation>) -> Option<String> {
     let parts: Vec<&str> = [r.message.as_deref(), r.url.as_deref(), owner.as_deref()].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| single_line(&parts.join(" "), 400))
 }
-

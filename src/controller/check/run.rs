@@ -132,13 +132,9 @@ impl Shell {
                     let object = ObjectRef::of::<PreflightCheck>(Some(&key.namespace), &key.name);
                     self.writer.write(object, &status).await;
                 }
-                Effect::Announce(key, uid, warning, reason, note) => self.context.events.publish(Happening {
-                    regarding: reference(&key, uid),
-                    warning,
-                    reason,
-                    action: "Evaluate",
-                    note,
-                }),
+                Effect::Announce(key, uid, warning, reason, note) => {
+                    self.context.events.publish(Happening { regarding: reference(&key, uid), warning, reason, action: "Evaluate", note });
+                }
             }
         }
     }

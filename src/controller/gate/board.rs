@@ -151,8 +151,16 @@ impl Board {
             _ => {
                 let old = status.clone().unwrap_or_default();
                 let ledger = Ledger { recent: old.recent_decisions.into(), counters: old.counters };
-                let entry =
-                    Entry { gate: Arc::new(gate), found: Vec::new(), seen: status, sent: None, unwritten: false, ledger, ledger_sent: None, open: None };
+                let entry = Entry {
+                    gate: Arc::new(gate),
+                    found: Vec::new(),
+                    seen: status,
+                    sent: None,
+                    unwritten: false,
+                    ledger,
+                    ledger_sent: None,
+                    open: None,
+                };
                 self.gates.insert(entry.gate.key.clone(), entry);
                 true
             }

@@ -222,7 +222,8 @@ async fn act(context: &GateController, writer: &StatusWriter, output: Output) {
 /// The log line, the metrics and the Event of a decision.
 fn tell(context: &GateController, record: &Record) {
     for judgement in &record.decision.judgements {
-        let gate = judgement.gate.namespace.as_ref().map_or_else(|| judgement.gate.name.clone(), |n| format!("{n}/{}", judgement.gate.name));
+        let gate =
+            judgement.gate.namespace.as_ref().map_or_else(|| judgement.gate.name.clone(), |n| format!("{n}/{}", judgement.gate.name));
         context.metrics.decided(&DecisionLabels {
             gate,
             decision: word(judgement.answer),

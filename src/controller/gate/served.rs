@@ -41,7 +41,9 @@ pub fn problems(gate: &Gate, groups: &Groups) -> Vec<Problem> {
                  the gate holds it by itself once it is served"
             ),
             Some(false) if gate.key.namespace.is_some() => {
-                format!("{name}.{group} has no namespace: an ExperimentGate holds objects of its own namespace only, use a ClusterExperimentGate")
+                format!(
+                    "{name}.{group} has no namespace: an ExperimentGate holds objects of its own namespace only, use a ClusterExperimentGate"
+                )
             }
             Some(_) => continue,
         };

@@ -44,17 +44,7 @@ impl BodyError {
     }
 }
 
-/// The whole body, if it is at most `limit` bytes and comes within `deadline`.
-pub async fn read_body<B>(mut body: B, limit: usize, deadline: Duration) -> Result<Bytes, BodyError>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Display,
-{
-    let gathered = gather(&mut body, limit, |_| Ok::<(), BodyError>(()));
-    clock::within(deadline, gathered).await.map_err(|_| BodyError::Timeout { deadline })?
-}
-
-/// The same without a deadline, asking before each part is kept.
+/// The whole body, if it is at most `limit` bytes, asking before each part is kept. Without a deadline: that is the caller's.
 pub(super) async fn gather<B, E>(body: &mut B, limit: usize, mut keep: impl FnMut(usize) -> Result<(), E>) -> Result<Bytes, E>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -108,11 +98,21 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
     use std::convert::Infallible;
 
     const SHORT: Duration = Duration::from_millis(30);
+
+    async fn read_body<B>(mut body: B, limit: usize, deadline: Duration) -> Result<Bytes, BodyError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Display,
+    {
+        let gathered = gather(&mut body, limit, |_| Ok::<(), BodyError>(()));
+        clock::within(deadline, gathered).await.map_err(|_| BodyError::Timeout { deadline })?
+    }
 
     fn parts(parts: &[&'static str]) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
         let parts: Vec<_> = parts.iter().map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))).collect();

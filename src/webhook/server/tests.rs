@@ -3,7 +3,7 @@ use crate::{
     core::certificates::{Lifetimes, Plan, Published, Reason, Settings, plan, service_names},
     webhook::{
         issue::{Material, bundle_authorities, carry_out},
-        tls::{CertificateSlot, VerifyError, server_config, server_config_for_clients_of, verify_served},
+        tls::{CertificateSlot, VerifyError, server_config, verify_served},
     },
 };
 use axum::routing::{get, post};
@@ -183,16 +183,6 @@ async fn verifying_ends_at_the_deadline_and_an_empty_slot_does_not_verify() {
     let subject = Subject::start_with(limits(), |_| server_config(CertificateSlot::default()).unwrap()).await;
     let verified = verify_served(subject.address, NAME, &subject.material.ca_bundle_pem, Duration::from_secs(5)).await;
     assert!(matches!(verified, Err(VerifyError::Handshake(_))));
-}
-
-#[tokio::test]
-async fn a_server_for_known_clients_refuses_the_unknown() {
-    let ca = issued().ca_bundle_pem;
-    let subject = Subject::start_with(limits(), |slot| server_config_for_clients_of(slot, &ca).unwrap()).await;
-    // With TLS 1.3 the client learns of the refusal when it reads.
-    let mut client = Client::new(subject.tls("http/1.1").await.unwrap()).await;
-    assert!(client.send("POST", "/echo", "").await.is_err());
-    assert_eq!(subject.counters.handshakes_failed.load(Relaxed), 1);
 }
 
 /// Leaf renewals and a change of authority while requests go on, on kept and on new connections.
