@@ -68,6 +68,9 @@ pub(super) struct Args {
     /// Let checks reach these addresses although they are loopback, link-local or the like; may be repeated
     #[arg(long, env = "HOLDPOINT_ALLOW_CIDR", value_delimiter = ',', value_name = "CIDR", value_parser = parse_allow)]
     allow_cidr: Vec<IpNet>,
+    /// Name of the environment, such as production; a label of the metric build_info, and in the first log line
+    #[arg(long, env = "HOLDPOINT_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<String>,
     /// Address of the API server, which no check may reach; set in every pod
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true, value_name = "ADDRESS")]
     api_server_address: Option<String>,
@@ -112,12 +115,12 @@ pub(super) async fn execute(args: Args) -> Result<(), String> {
         client,
         snapshot: Snapshot::default(),
         changed: Arc::new(Notify::new()),
-        metrics: Metrics::new(),
+        metrics: Metrics::new(args.environment.as_deref().unwrap_or_default()),
         readiness: Readiness::waiting_for(&[READY_CHECKS, READY_GATES, READY_CERTIFICATE, READY_REGISTRATION]),
         counters: Arc::default(),
         shutdown: CancellationToken::new(),
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, namespace = args.namespace, "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, namespace = args.namespace, environment = args.environment, "starting");
     let mut tasks = JoinSet::new();
     start(&args, &shared, lifetimes, webhook, &mut tasks)?;
     serve_plain(health, health_router(shared.readiness.clone()), &shared, &mut tasks);

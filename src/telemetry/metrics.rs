@@ -100,13 +100,13 @@ fn fast() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new("")
     }
 }
 
 impl Metrics {
-    /// Metrics, all at zero.
-    pub fn new() -> Self {
+    /// Metrics, all at zero. The environment's name is a label of `build_info`.
+    pub fn new(environment: &str) -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("holdpoint"),
             check_verdict: Family::default(),
@@ -124,7 +124,7 @@ impl Metrics {
             connections: Gauge::default(),
             refused: Family::default(),
         };
-        inner.register();
+        inner.register(environment);
         Self(Arc::new(inner))
     }
 
@@ -201,9 +201,9 @@ impl Metrics {
 }
 
 impl Inner {
-    fn register(&mut self) {
+    fn register(&mut self, environment: &str) {
         let r = &mut self.registry;
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("environment", environment.to_owned())]);
         r.register("build", "The version that runs", build);
         r.register("check_verdict", "1 for the verdict that a check has", self.check_verdict.clone());
         r.register("evaluations", "Targets observed", self.evaluations.clone());
