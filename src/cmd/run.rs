@@ -68,7 +68,7 @@ pub(super) struct Args {
     /// Let checks reach these addresses although they are loopback, link-local or the like; may be repeated
     #[arg(long, env = "HOLDPOINT_ALLOW_CIDR", value_delimiter = ',', value_name = "CIDR", value_parser = parse_allow)]
     allow_cidr: Vec<IpNet>,
-    /// Name of the environment, such as production; a label of the metric build_info, and in the first log line
+    /// Name of the environment, such as production; shown in the first log line and as a label of `holdpoint_build_info`
     #[arg(long, env = "HOLDPOINT_ENVIRONMENT", value_name = "NAME")]
     environment: Option<String>,
     /// Address of the API server, which no check may reach; set in every pod
