@@ -195,7 +195,7 @@ impl Story<'_> {
     }
 
     fn farewell(&self) {
-        self.screen.step(&format!("That was the main job, in {} s; everything that was started is gone again.", self.screen.elapsed()));
+        self.screen.step(&format!("That was the main job, in {} s. Everything that was started ends with it.", self.screen.elapsed()));
         self.screen.note(
             "Next: `make up` keeps the same control plane and operator running. Paste the two `export` lines that it prints\n\
              into another terminal (the first is `export KUBECONFIG=...`), and try the manifests in examples/.",
