@@ -13,24 +13,30 @@ use std::collections::BTreeMap;
     "[has(self.rollout), has(self.condition), has(self.node), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
 ).message("exactly one probe is required: set one of rollout, condition, node, http, tcp, window"))]
 pub struct Probe {
-    /// Live. A Deployment, StatefulSet or DaemonSet is rolled out, as `kubectl rollout status` judges it,
-    /// with enough ready replicas and without a restart storm. Example: `rollout: {minReady: "100%"}`.
+    /// Live. A workload is rolled out and steady: its targets are Deployments, StatefulSets or DaemonSets of `apps/v1`. The new version must be
+    /// rolled out as `kubectl rollout status` judges it, with at least `minReady` replicas, and without a restart storm.
+    /// Example: `rollout: {minReady: "100%"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutProbe>,
     /// Live. An entry of `status.conditions` of any kind has a status, for at least so long.
     /// Example: `condition: {type: Available, status: "True", forSeconds: 60}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<ConditionProbe>,
-    /// Live. A Node is ready, without pressure, not cordoned. Example: `node: {minKubeletVersion: v1.33.0}`.
+    /// Live. A Node can take work; targets are Nodes, by name or selector. Always asked: condition Ready is True, no MemoryPressure,
+    /// DiskPressure, PIDPressure or NetworkUnavailable, and not cordoned unless that is allowed. Example: `node: {minKubeletVersion: v1.33.0}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeProbe>,
-    /// Probed. An HTTP endpoint answers as expected. Example: `http: {url: "https://checkout.shop.svc/healthz"}`.
+    /// Probed. An HTTP endpoint answers as expected: one request, no redirects followed, no proxy, at most 64 KiB of the body read, within the
+    /// check's `timeoutSeconds`. Loopback, link-local, metadata and unspecified addresses are refused (reason TargetDenied) unless the operator
+    /// was started with `--allow-cidr` for them. Example: `http: {url: "https://checkout.shop.svc/healthz"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProbe>,
-    /// Probed. A TCP endpoint accepts a connection. Example: `tcp: {host: postgres.shop.svc, port: 5432}`.
+    /// Probed. A TCP endpoint accepts a connection within the check's `timeoutSeconds`. The same addresses are refused as for `http`.
+    /// Example: `tcp: {host: postgres.shop.svc, port: 5432}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpProbe>,
-    /// Live. Now is inside an allowed window and outside every blackout.
+    /// Live. Now is inside an allowed window (any time, if none is given) and outside every blackout, on the wall clock of a time zone.
+    /// Example: `window: {timeZone: Europe/Berlin, allowed: [{weekdays: [Mon, Tue], from: "09:00", to: "16:00"}]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowProbe>,
 }
@@ -149,7 +155,7 @@ pub struct HttpProbe {
     /// The method. Default: GET.
     #[serde(default)]
     pub method: HttpMethod,
-    /// Headers to send, at most 16. Do not put secrets here: the object is readable by everyone who may read checks.
+    /// Headers to send, at most 16; not those of the connection itself, such as Host. Do not put secrets here: the object is readable by everyone who may read checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub headers: Vec<HttpHeader>,
@@ -211,7 +217,8 @@ pub struct BodyExpectation {
 /// A JSON path and the value it must find.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct JsonPathEquals {
-    /// The path, as in RFC 9535 (not kubectl's dialect). It must find exactly one value. Example: `$.database.connected`.
+    /// The path, as in RFC 9535 (not kubectl's dialect), without commas, functions and a second `..`. It must find exactly one value; if it finds
+    /// none, the check has no data (`outcomes.noData`). Example: `$.database.connected`.
     #[schemars(length(min = 1, max = 1024))]
     pub path: String,
     /// The value as text: a string as it is, anything else as compact JSON. Examples: `ok`, `"true"`, `"3"`.

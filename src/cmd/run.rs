@@ -84,7 +84,7 @@ pub(super) struct Args {
     #[arg(long, env = "HOLDPOINT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
     /// Which log lines: a level, or target=level pairs
-    #[arg(long, env = "HOLDPOINT_LOG_FILTER", default_value = "info,kube=warn", value_name = "FILTER")]
+    #[arg(long, env = "HOLDPOINT_LOG_FILTER", default_value = "info,kube_runtime=error", value_name = "FILTER")]
     log_filter: String,
 }
 

@@ -2,7 +2,7 @@
 
 use super::render::{self, Subject};
 use super::review::{Answer, Review, labels};
-use crate::api::FailurePolicy;
+use crate::api::{FailurePolicy, Operation};
 use crate::cluster::snapshot::Snapshot;
 use crate::core::expr::Bindings;
 use crate::core::gate::{Decision, GateKey, Request, decide, decision_id};
@@ -10,6 +10,7 @@ use crate::core::records::Record;
 use crate::core::text::single_line;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Answers a review that came through the entry of a failure policy. What is to be recorded is given back, to be done after answering.
@@ -42,8 +43,9 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     }
     let namespaces = snapshot.namespaces();
     let name = review.name();
+    let identity = identity(review);
     let request = Request {
-        uid,
+        uid: &identity,
         resource: &review.resource,
         kind: &review.head.kind.kind,
         operation,
@@ -71,6 +73,21 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     decision.judgements.retain(|j| of_entry(&j.gate));
     let record = (!decision.judgements.is_empty()).then(|| record(review, decision, headline, subject, now));
     (answer, record)
+}
+
+/// What the decision's id is made of. An object that two entries hold is asked about twice, with two uids of the requests: whichever of the
+/// answers is shown, its id must find both records. A created object's own uid is new for each try; an update is told by what it writes.
+fn identity(review: &Review) -> String {
+    let object_uid = review.object.pointer("/metadata/uid").and_then(Value::as_str);
+    match (review.operation, object_uid) {
+        (Some(Operation::Create), Some(uid)) => uid.to_owned(),
+        (Some(Operation::Update), _) => {
+            let mut hasher = DefaultHasher::new();
+            (&review.resource, &review.head.user_info.username, &review.object).hash(&mut hasher);
+            format!("{:016x}", hasher.finish())
+        }
+        _ => review.head.uid.clone(),
+    }
 }
 
 fn is_deleting(object: &Value) -> bool {

@@ -102,7 +102,8 @@ fn target_plan(probe: &ProbePlan, targets: &Targets, problems: &mut Vec<Problem>
 /// The remediation as one line for a message.
 pub fn remediation(remediation: Option<&Remediation>) -> Option<String> {
     let r = remediation?;
-    let owner = r.owner.as_ref().map(|o| format!("(owner: {o})"));
-    let parts: Vec<&str> = [r.message.as_deref(), r.url.as_deref(), owner.as_deref()].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| single_line(&parts.join(" "), 400))
+    let url = r.url.as_ref().map(|u| format!("see {u}"));
+    let owner = r.owner.as_ref().map(|o| format!("ask {o}"));
+    let parts: Vec<&str> = [r.message.as_deref(), url.as_deref(), owner.as_deref()].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| single_line(&parts.join("; "), 400))
 }
