@@ -34,6 +34,14 @@ pub async fn sleep_until(instant: Timestamp) {
     }
 }
 
+/// Sleeps until an instant of the wall clock, or for ever if there is none: an arm of a `select!`.
+pub async fn wake(at: Option<Timestamp>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Gives a future so long.
 pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, tokio::time::error::Elapsed> {
     tokio::time::timeout(limit, future).await

@@ -77,20 +77,13 @@ pub async fn run(context: Certificates, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = wake(again) => {}
+            () = clock::wake(again) => {}
             Ok(()) = keeper.context.registered.changed() => {}
             Some(change) = changes.next() => listed |= keeper.take(change),
         }
         if listed {
             again = Some(keeper.look(clock::now()).await);
         }
-    }
-}
-
-async fn wake(at: Option<Timestamp>) {
-    match at {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -103,7 +96,7 @@ impl Keeper {
             Change::Deleted(_) => self.secret = None,
             Change::Unreadable { .. } => return false,
             Change::Failed { message, .. } => {
-                tracing::warn!(message, secret = SECRET, "the watch of the certificate's Secret broke and begins again");
+                tracing::warn!(error = message, secret = SECRET, "the watch of the certificate's Secret broke and begins again");
                 return false;
             }
         }
@@ -174,6 +167,8 @@ impl Keeper {
     async fn prove(&mut self, registered: &[u8], stored: &Material) -> bool {
         let subject = (registered.to_vec(), stored.leaf_chain_pem.clone());
         if self.proved.as_ref() == Some(&subject) {
+            // It may have been not ready meanwhile: the configuration was deleted and applied again.
+            self.context.readiness.ready(READY_CERTIFICATE);
             return true;
         }
         let bundle = String::from_utf8_lossy(registered);

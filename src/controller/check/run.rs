@@ -13,7 +13,6 @@ use crate::probe::{self, Outbound};
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::Metrics;
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -69,7 +68,7 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
         let mut batch = Vec::new();
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = wake(engine.next_wake()) => {}
+            () = clock::wake(engine.next_wake()) => {}
             _ = received.recv_many(&mut batch, BATCH) => {}
             Some(Unwritten(object)) = unwritten.recv() => {
                 batch.push(Input::Unwritten(CheckKey { namespace: object.namespace.unwrap_or_default(), name: object.name }));
@@ -80,13 +79,6 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
             shell.context.readiness.ready(READY_CHECKS);
         }
         shell.act(output, engine.complete()).await;
-    }
-}
-
-async fn wake(at: Option<Timestamp>) {
-    match at {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -152,7 +144,7 @@ impl Shell {
                 let gone = match &change {
                     Change::Failed { message, not_found, .. } => {
                         metrics.watch_failed(&watched.kind.kind);
-                        tracing::warn!(kind = watched.kind.kind, namespace = watched.namespace, message, "a watch broke and begins again");
+                        tracing::warn!(kind = watched.kind.kind, namespace = watched.namespace, error = message, "a watch broke and begins again");
                         *not_found
                     }
                     _ => false,

@@ -78,7 +78,7 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
         let mut records = Vec::new();
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = wake(again) => again = None,
+            () = clock::wake(again) => again = None,
             () = context.changed.notified() => {}
             Ok(()) = context.registered.changed() => {}
             _ = context.records.recv_many(&mut records, QUEUE) => {}
@@ -100,13 +100,6 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
             again = output.again;
             act(&context, &writer, output).await;
         }
-    }
-}
-
-async fn wake(at: Option<Timestamp>) {
-    match at {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
