@@ -118,6 +118,13 @@ impl Gate {
         }
     }
 
+    /// Whether it looks for checks in the namespace of each request.
+    pub fn depends_on_request(&self) -> bool {
+        let of_request =
+            |r: &Required| matches!(r, Required::Named(CheckNamespace::OfRequest, _) | Required::Selected(CheckNamespace::OfRequest, _));
+        self.checks.iter().any(of_request)
+    }
+
     /// Whether a request is a start that this gate is about. `Err` names the condition that could not be evaluated.
     fn holds(&self, request: &Request<'_>, bindings: &Bindings<'_>) -> Result<bool, ConditionError> {
         if !self.rules.iter().any(|(r, op)| *op == request.operation && *r == *request.resource) || !self.selects(request) {
@@ -302,6 +309,8 @@ pub struct Judgement {
     pub generation: Option<i64>,
     /// Its mode.
     pub mode: Mode,
+    /// Whether it looks for checks in the namespace of each request, so that it is neither open nor closed.
+    pub per_request: bool,
     /// What it answers.
     pub answer: Response,
     /// What it would answer in mode Enforce.
@@ -380,6 +389,7 @@ fn judgement(gate: &Gate, tally: Tally) -> Judgement {
         uid: gate.uid.clone(),
         generation: gate.generation,
         mode: gate.mode,
+        per_request: gate.depends_on_request(),
         answer,
         would_be,
         causes: tally.causes,

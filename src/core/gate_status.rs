@@ -1,6 +1,6 @@
 //! The status of a gate, and whether it is worth a write.
 
-use super::gate::{CauseKind, CheckNamespace, Gate, Judgement, Required};
+use super::gate::{CauseKind, Gate, Judgement};
 use super::problem::{Problem, summary};
 use super::records::Ledger;
 use super::text::{MAX_MESSAGE_CHARS, single_line, weight};
@@ -98,7 +98,7 @@ fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
     };
     let (status, reason, message) = if !view.gate.problems.is_empty() {
         (Some(false), open::INVALID_SPEC, format!("the gate's own spec cannot work, see Ready{}", mode_hint(view.gate.mode)))
-    } else if view.gate.checks.iter().any(depends_on_request) {
+    } else if view.judgement.per_request {
         (None, open::PER_REQUEST, "checks are looked up in the namespace of each request".to_owned())
     } else {
         match worst {
@@ -121,10 +121,6 @@ fn let_through(judgement: &Judgement) -> String {
         (all, true) => format!("all {all} required checks pass"),
         (all, false) => format!("none of {all} required checks blocks (let through: {}{more})", names.join(", ")),
     }
-}
-
-fn depends_on_request(required: &Required) -> bool {
-    matches!(required, Required::Named(CheckNamespace::OfRequest, _) | Required::Selected(CheckNamespace::OfRequest, _))
 }
 
 /// A gate that does not enforce admits what it calls closed: that must be visible.

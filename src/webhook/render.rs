@@ -94,8 +94,8 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     if let Some(fix) = fix {
         let _ = write!(text, "\nfix:  {}", single_line(fix, MAX_FIX_CHARS));
     }
-    if let Some(first) = denying.first() {
-        let _ = write!(text, "\nwait: {}", single_line(&wait_command(first), MAX_FIX_CHARS));
+    if let Some(wait) = denying.first().and_then(|j| wait_command(j)) {
+        let _ = write!(text, "\nwait: {}", single_line(&wait, MAX_FIX_CHARS));
     }
     bounded(text, MAX_MESSAGE_BYTES)
 }
@@ -137,10 +137,8 @@ fn cause_line(judgement: &Judgement, cause: &Cause, several: bool) -> String {
     };
     // What only warns must not read as if it blocked.
     let word = if cause.response == Response::Deny { word(cause.kind) } else { "WARN" };
-    let line = format!("{word:<8} {gate}{}  {}", cause.check, cause.message);
-    // The word's padding is kept: only what follows is made one line.
-    let (head, rest) = line.split_at(9.min(line.len()));
-    format!("{head}{}{age}", single_line(rest, MAX_LINE_CHARS))
+    let (check, message) = (single_line(&cause.check, MAX_LINE_CHARS), single_line(&cause.message, MAX_LINE_CHARS));
+    format!("{word:<8} {gate}{check}  {message}{age}")
 }
 
 const fn word(kind: CauseKind) -> &'static str {
@@ -153,10 +151,19 @@ const fn word(kind: CauseKind) -> &'static str {
     }
 }
 
-fn wait_command(judgement: &Judgement) -> String {
+/// For what to wait: for the gate, or for the worst check if the gate is neither open nor closed.
+fn wait_command(judgement: &Judgement) -> Option<String> {
     let gate = &judgement.gate;
-    let namespace = gate.namespace.as_ref().map_or_else(String::new, |n| format!(" -n {n}"));
-    format!("kubectl wait --for=condition=Open {}/{}{namespace} --timeout=10m", gate.short_kind(), gate.name)
+    let wait = |condition: &str, object: &str, namespace: Option<&str>| {
+        let namespace = namespace.map_or_else(String::new, |n| format!(" -n {n}"));
+        format!("kubectl wait --for=condition={condition} {object}{namespace} --timeout=10m")
+    };
+    if !judgement.per_request {
+        return Some(wait("Open", &format!("{}/{}", gate.short_kind(), gate.name), gate.namespace.as_deref()));
+    }
+    let evaluated = judgement.causes.iter().find(|c| c.response == Response::Deny && c.age_seconds.is_some())?;
+    let (namespace, name) = evaluated.check.split_once('/')?;
+    Some(wait("Passing", &format!("pfc/{name}"), Some(namespace)))
 }
 
 /// One warning for each check that does not pass, of each gate that warns. No control characters: a warning with one vanishes in silence.

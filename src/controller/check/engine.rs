@@ -35,8 +35,6 @@ use std::time::Duration;
 pub const MAX_IN_FLIGHT: usize = 64;
 /// How long a check may go without its first evaluation before its status says so.
 const SETTLING: SignedDuration = SignedDuration::from_secs(1);
-/// How long a status that was sent is taken for written without having been seen.
-const WRITE_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 /// How long until the API server is asked again about a kind that it does not serve, or could not tell.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -189,7 +187,7 @@ impl Engine {
                 self.remove(&CheckKey { namespace: namespace.unwrap_or_default(), name });
             }
             Change::Failed { message, .. } => {
-                tracing::warn!(message, "the watch of PreflightChecks broke and begins again");
+                tracing::warn!(error = message, "the watch of PreflightChecks broke and begins again");
                 self.metrics.watch_failed("PreflightCheck");
             }
         }
@@ -203,7 +201,8 @@ impl Engine {
                 let relabelled = check.labels != *object.labels();
                 check.labels.clone_from(object.labels());
                 check.seen = object.status;
-                if check.sent.as_ref().is_some_and(|(sent, _)| check.seen.as_ref() == Some(sent.as_ref())) {
+                check.contradicted = check.sent.as_ref().is_some_and(|(sent, _)| check.seen.as_ref() != Some(sent.as_ref()));
+                if !check.contradicted {
                     check.sent = None;
                 }
                 if relabelled {
@@ -257,6 +256,7 @@ impl Engine {
             watches: Vec::new(),
             seen: object.status,
             sent: None,
+            contradicted: false,
             announced,
             settling_until,
             due: now,
@@ -325,7 +325,7 @@ impl Engine {
                 kind.kind, kind.api_version
             )),
             Err(message) => {
-                tracing::warn!(api_version = kind.api_version, kind = kind.kind, message, "cannot ask the API server about a kind");
+                tracing::warn!(api_version = kind.api_version, kind = kind.kind, error = message, "cannot ask the API server about a kind");
                 self.ask_again(kind, again);
                 return;
             }
@@ -490,8 +490,7 @@ impl Engine {
             ProbePlan::Probed(_) => (check.running.is_none() && check.due > now).then_some(check.due),
         };
         let settling = (check.state.evaluated_at.is_none()).then_some(check.settling_until);
-        let unseen = check.sent.as_ref().and_then(|(_, at)| at.checked_add(WRITE_PATIENCE).ok());
-        let next = [beat, check.state.next_change(), settling, unseen].into_iter().flatten().filter(|t| *t > now).min();
+        let next = [beat, check.state.next_change(), settling, check.doubted_at()].into_iter().flatten().filter(|t| *t > now).min();
         if let Some(next) = next {
             self.wake(key, next);
         }
@@ -516,7 +515,7 @@ impl Engine {
         if check.state.reason == passing::NEVER_EVALUATED && now < check.settling_until {
             return;
         }
-        if check.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= WRITE_PATIENCE) {
+        if check.doubted_at().is_some_and(|at| now >= at) {
             check.sent = None;
         }
         let probed = matches!(&check.plan, Ok(CheckPlan { probe: ProbePlan::Probed(_), .. }));
@@ -531,9 +530,11 @@ impl Engine {
         let written = check.sent.as_ref().map(|(sent, _)| sent.as_ref()).or(check.seen.as_ref());
         if let check_status::Change::Write(status) = check_status::diff(written, &view, now) {
             check.sent = Some((status.clone(), now));
+            check.contradicted = false;
             self.output.effects.push(Effect::Write(key.clone(), status));
-            // If it is not seen until then, something else may stand there.
-            self.wake(key, now.checked_add(WRITE_PATIENCE).unwrap_or(now));
+        }
+        if let Some(at) = self.checks.get(key).and_then(Check::doubted_at) {
+            self.wake(key, at);
         }
     }
 

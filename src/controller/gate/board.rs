@@ -15,8 +15,10 @@ use std::sync::Arc;
 
 /// How often counters and recent decisions are written at most. Openness is written at once.
 const LEDGER_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// How long a status that was sent is taken for written without having been seen.
-const WRITE_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+/// How long a status that was sent is taken for written although another one was seen since: that may be an earlier one.
+const CONTRADICTED_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+/// How long it is taken for written although nothing was seen since.
+const SILENT_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 /// How long after a start checks are first evaluated and gates registered.
 const SETTLING: SignedDuration = SignedDuration::from_secs(1);
 
@@ -40,6 +42,8 @@ struct Entry {
     sent: Option<(GateStatus, Timestamp)>,
     /// Whether that could not be written.
     unwritten: bool,
+    /// Whether another status was seen since it was sent.
+    contradicted: bool,
     ledger: Ledger,
     /// When counters were last sent.
     ledger_sent: Option<Timestamp>,
@@ -128,7 +132,7 @@ impl Board {
                 false
             }
             Change::Failed { message, .. } => {
-                tracing::warn!(message, "a watch of gates broke and begins again");
+                tracing::warn!(error = message, "a watch of gates broke and begins again");
                 false
             }
         }
@@ -143,7 +147,8 @@ impl Board {
                     entry.found.clear();
                 }
                 entry.seen = status;
-                if entry.sent.as_ref().is_some_and(|(sent, _)| entry.seen.as_ref() == Some(sent)) {
+                entry.contradicted = entry.sent.as_ref().is_some_and(|(sent, _)| entry.seen.as_ref() != Some(sent));
+                if !entry.contradicted {
                     entry.sent = None;
                 }
                 changed
@@ -157,6 +162,7 @@ impl Board {
                     seen: status,
                     sent: None,
                     unwritten: false,
+                    contradicted: false,
                     ledger,
                     ledger_sent: None,
                     open: None,
@@ -213,7 +219,11 @@ impl Entry {
         (now, settling_until): (Timestamp, Timestamp),
         output: &mut Output,
     ) {
-        let patience = if self.unwritten { LEDGER_PAUSE } else { WRITE_PATIENCE };
+        let patience = match (self.unwritten, self.contradicted) {
+            (true, _) => LEDGER_PAUSE,
+            (false, true) => CONTRADICTED_PATIENCE,
+            (false, false) => SILENT_PATIENCE,
+        };
         if self.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at).abs() >= patience) {
             self.sent = None;
             self.unwritten = false;
@@ -250,7 +260,8 @@ impl Entry {
         self.tell(key, &status, output);
         self.ledger_sent = Some(now);
         self.unwritten = false;
-        output.look_again(now.checked_add(WRITE_PATIENCE).ok());
+        self.contradicted = false;
+        output.look_again(now.checked_add(SILENT_PATIENCE).ok());
         self.sent = Some((status.clone(), now));
         output.writes.push((key.clone(), status));
     }

@@ -1,5 +1,7 @@
 //! Gates, checks and requests for tests: written as users write them, judged as the webhook judges them.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, decide, judge};
 use crate::api::{ClusterExperimentGate, ExperimentGate, Operation, Severity};
 use crate::core::expr::Bindings;
@@ -148,7 +150,7 @@ impl CheckFacts for Known {
     }
 }
 
-/// A request: by default, to create a PodChaos `kill` in `shop`.
+/// A request: by default, to create a `PodChaos` named `kill` in `shop`.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) resource: Resource,

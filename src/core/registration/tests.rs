@@ -1,5 +1,7 @@
 //! What is registered is exact, and what is pushed down is true of just the requests that a gate may hold.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::*;
 use crate::core::expr::{Bindings, Expression};
 use crate::core::gate::testing::{Ask, Known, cxgate, spec, xgate};

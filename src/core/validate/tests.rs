@@ -1,5 +1,7 @@
 //! What cannot work is refused with the field and with what would be right.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::*;
 use crate::core::gate::testing::{cxgate, spec, xgate};
 use serde_json::{Value, json};

@@ -11,6 +11,11 @@ use crate::probe::Plan as ProbePlan;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 
+/// How long a status that was sent is taken for written although another one was seen since: that may be an earlier one.
+const CONTRADICTED_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+/// How long it is taken for written although nothing was seen since.
+const SILENT_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+
 /// A check, and what became of it.
 #[derive(Debug)]
 pub(super) struct Check {
@@ -25,6 +30,8 @@ pub(super) struct Check {
     pub(super) seen: Option<PreflightCheckStatus>,
     /// A status that was sent, and when.
     pub(super) sent: Option<(Box<PreflightCheckStatus>, Timestamp)>,
+    /// Whether another status was seen since.
+    pub(super) contradicted: bool,
     /// The verdict that was last told of.
     pub(super) announced: Option<Verdict>,
     pub(super) settling_until: Timestamp,
@@ -37,6 +44,13 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// When a status that was sent is no longer taken for written: soon if another was seen since, late if the watch is silent. What is
+    /// written again for nothing loads the API server just when it is in trouble.
+    pub(super) fn doubted_at(&self) -> Option<Timestamp> {
+        let patience = if self.contradicted { CONTRADICTED_PATIENCE } else { SILENT_PATIENCE };
+        self.sent.as_ref().and_then(|(_, at)| at.checked_add(patience).ok())
+    }
+
     /// Its plan, if it has one and is not suspended.
     pub(super) fn active(&self) -> Option<&CheckPlan> {
         self.plan.as_ref().ok().filter(|_| !self.spec.suspend)

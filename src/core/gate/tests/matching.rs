@@ -1,5 +1,7 @@
 //! Which requests a gate holds.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::*;
 
 fn facts() -> Known {
