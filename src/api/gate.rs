@@ -151,6 +151,7 @@ pub struct Blocker {
 
 /// A decision that the gate took part in.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RecentDecision {
     /// The decision's id, also in the operator's log, the audit log and the Event.
     pub id: String,

@@ -318,7 +318,7 @@ pub struct TargetResult {
     pub outcome: String,
     /// Why, in one CamelCase word.
     pub reason: String,
-    /// Why, in a sentence of at most 256 characters.
+    /// Why, in a sentence of at most 256 characters; more only where commands are printed.
     #[serde(default)]
     pub message: String,
     /// What was measured. Example: `2/3 ready`.

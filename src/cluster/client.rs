@@ -35,7 +35,7 @@ impl CallError {
 
     /// The object is not there.
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(kube::core::Status::is_not_found)
+        self.status().is_some_and(is_not_found)
     }
 
     /// The operator has not the right.
@@ -47,6 +47,12 @@ impl CallError {
     pub fn is_invalid(&self) -> bool {
         self.status().is_some_and(kube::core::Status::is_invalid)
     }
+}
+
+/// Something is not there, or not served at all: that is answered in plain text, from which the library makes a status without the reason
+/// that it looks for.
+pub fn is_not_found(status: &kube::core::Status) -> bool {
+    status.is_not_found() || status.code == 404
 }
 
 /// Makes a call with the deadline.

@@ -3,6 +3,7 @@
 //! After any error the watch begins again with a full list. The library's watcher would resume in silence, and silence after an error cannot be
 //! told from a connection that delivers nothing; a list is the proof that it works again.
 
+use super::client::is_not_found;
 use crate::clock;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -177,7 +178,7 @@ where
         Change::Failed {
             message: status.map_or_else(|| error.to_string(), |s| s.message.clone()),
             forbidden: status.is_some_and(|s| s.is_forbidden()),
-            not_found: status.is_some_and(|s| s.is_not_found()),
+            not_found: status.is_some_and(|s| is_not_found(s)),
         }
     }
 }

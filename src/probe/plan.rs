@@ -12,11 +12,15 @@ use crate::api;
 use crate::api::conditions::passing::FORBIDDEN;
 use crate::core::observation::{NO_DATA, Observation};
 use crate::core::problem::Problem;
+use crate::core::text::single_line;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The longest message that prints commands, in characters: names may be as long as 253.
+const MAX_COMMAND_CHARS: usize = 2048;
 
 /// The probe of a check.
 #[derive(Clone, Debug)]
@@ -206,7 +210,11 @@ impl Probed {
                 None => http.observe(&outbound.dialer, None, timeout).await,
                 Some(authority) => match outbound.certificate_authority(authority, namespace).await {
                     Ok(pem) => http.observe(&outbound.dialer, Some(&pem), timeout).await,
-                    Err((reason, message)) => Observation::error(http.target(), reason, message),
+                    // Whole, for it may print commands to copy.
+                    Err((reason, message)) => Observation {
+                        message: single_line(&message, MAX_COMMAND_CHARS),
+                        ..Observation::error(http.target(), reason, "")
+                    },
                 },
             },
         }

@@ -95,7 +95,7 @@ impl State {
             Change::Deleted(_) => self.seen = None,
             Change::Unreadable { .. } => return false,
             Change::Failed { message, .. } => {
-                tracing::warn!(message, "the watch of the webhook configuration broke and begins again");
+                tracing::warn!(error = message, "the watch of the webhook configuration broke and begins again");
                 return false;
             }
         }
