@@ -22,24 +22,12 @@ pub async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Sleeps until an instant of the wall clock; at once if it has passed. The wall clock is looked at again at least every minute, so that a
-/// machine that was suspended, or whose clock was set, does not oversleep.
-pub async fn sleep_until(instant: Timestamp) {
-    loop {
-        let left = Duration::try_from(instant.duration_since(now())).unwrap_or(Duration::ZERO);
-        if left.is_zero() {
-            return;
-        }
-        sleep(left.min(Duration::from_mins(1))).await;
-    }
-}
-
-/// Sleeps until an instant of the wall clock, or for ever if there is none: an arm of a `select!`.
+/// Sleeps until an instant of the wall clock, or for ever if there is none: an arm of a `select!`. It wakes after a minute at the latest, so
+/// that whoever waits looks at the clock again: the machine may have been suspended, or its clock set.
 pub async fn wake(at: Option<Timestamp>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
+    let Some(at) = at else { return std::future::pending().await };
+    let left = Duration::try_from(at.duration_since(now())).unwrap_or(Duration::ZERO);
+    sleep(left.min(Duration::from_mins(1))).await;
 }
 
 /// Gives a future so long.

@@ -79,7 +79,8 @@ pub struct PreflightCheckSpec {
     /// How often a probed check tries within one evaluation before a target counts as not passing.
     #[serde(default)]
     pub retries: Retries,
-    /// How many consecutive evaluations must fail before the verdict turns Failing. Default: 1. Range: 1 to 100.
+    /// How many consecutive evaluations must fail before the verdict turns Failing. A live check is evaluated at every change of what it
+    /// watches, and once an interval. Default: 1. Range: 1 to 100.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: i32,
