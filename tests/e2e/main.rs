@@ -1,1 +1,30 @@
-fn main() {}
+//! End to end: the real API server, controllers and kubectl, the manifest that ships, and the operator as it runs in a cluster:
+//! reached through its Service, with the rights of its own service account.
+//!
+//! Most tests share one control plane and one operator ([`world::shared`]) and take a fresh namespace each. What stops, starts or counts
+//! everything has a control plane of its own, or takes turns on [`world::exclusive`].
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, missing_docs)]
+
+mod advice;
+mod certificates;
+mod checks;
+mod crashes;
+mod endpoints;
+mod examples;
+mod gate_input;
+mod gate_scope;
+mod gates;
+mod input;
+mod latency;
+mod manifests;
+mod objects;
+mod quiet;
+mod records;
+mod removal;
+mod servers;
+mod silence;
+mod starts;
+mod team;
+mod ways_in;
+mod world;

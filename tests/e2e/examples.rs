@@ -1,0 +1,52 @@
+//! Every file under examples/ is accepted as it is.
+
+use crate::manifests::passing;
+use crate::world::{ensure, eventually, shared};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files
+}
+
+#[test]
+fn every_example_is_accepted_and_ready() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = yaml_files(&examples);
+    assert!(files.len() >= 10, "{files:?}");
+    let teams: Vec<_> = files.iter().map(|file| (file, shared().team("example"))).collect();
+    for (file, team) in &teams {
+        team.kubectl.apply(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+    for (file, team) in &teams {
+        eventually(&format!("{} to be ready", file.display()), || {
+            let path = file.to_string_lossy();
+            let printed = team.kubectl.ok(&["get", "-f", &path, "-o", "json"]).map_err(|error| error.to_string())?;
+            let printed: Value = serde_json::from_str(&printed).map_err(|error| error.to_string())?;
+            let one = [printed.clone()];
+            let items = printed["items"].as_array().map_or(&one[..], Vec::as_slice);
+            let mut ours =
+                items.iter().filter(|item| item["apiVersion"].as_str().is_some_and(|version| version.starts_with("holdpoint.dev/")));
+            let not_ready = ours.find(|item| crate::team::condition(item, "Ready")["status"] != "True");
+            ensure(not_ready.is_none(), || not_ready.unwrap().to_string())
+        });
+    }
+    // Cluster-wide gates would go on holding other tests' objects.
+    shared().plane.admin().ok(&["delete", "cxgate", "--ignore-not-found", "production-chaos"]).unwrap();
+}
+
+#[test]
+fn the_demos_files_do_what_the_demo_shows() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo");
+    let team = shared().team("demo");
+    for file in yaml_files(&demo) {
+        // They may name a namespace of their own: what is looked at here is that the API accepts them.
+        let printed = team.kubectl.run(&["apply", "--server-side", "--dry-run=server", "-f", &file.to_string_lossy()]).unwrap();
+        let no_namespace = printed.stderr.contains("does not match the namespace") || printed.stderr.contains("namespaces \"");
+        assert!(printed.code == 0 || no_namespace, "{}: {printed:?}", file.display());
+    }
+    team.apply(&passing("unused"));
+}
