@@ -32,6 +32,8 @@ kill -s KILL "$watcher"
 exit "$code"
 "#;
 
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
 /// What to start.
 pub(crate) struct Launch<'a> {
     /// What to call it in errors.
@@ -115,11 +117,16 @@ impl Supervised {
         ended.map_err(|error| self.explain(error))
     }
 
-    /// Kills the server and all that it started, with SIGKILL, and waits for the end.
+    /// Kills the server and all that it started, with SIGKILL, and waits for the end: of the server too, for until then its ports are taken.
     pub(crate) fn kill(&mut self) {
+        let server = self.pid();
         drop(self.lifeline.take());
         // Fails only if there is nothing to wait for any more.
         let _ = self.supervisor.wait();
+        if let Ok(server) = server {
+            // One that cannot be killed is somebody else's trouble.
+            let _ = eventually(KILL_DEADLINE, "the end of a killed server", || if is_over(server) { Ok(()) } else { Err("it is there") });
+        }
     }
 
     /// The server's process id, while it runs.
@@ -130,6 +137,16 @@ impl Supervised {
         let first = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
         first.ok_or_else(|| Error::Unexpected { what: format!("the process id of {}", self.name), found: "none".into() })
     }
+}
+
+/// Whether all threads of a process have ended and with them its sockets are closed. Its parent may not have fetched its exit code yet.
+fn is_over(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        // `PID (name) STATE …`; unreadable once the thread is gone.
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        matches!(stat.rsplit(") ").next().and_then(|rest| rest.chars().next()), None | Some('Z' | 'X'))
+    })
 }
 
 impl Drop for Supervised {
@@ -174,6 +191,17 @@ mod tests {
             if is_running(pid) || is_running(grandchild) { Err("running") } else { Ok(()) }
         })
         .unwrap();
+    }
+
+    #[test]
+    fn a_killed_server_is_over() {
+        for _ in 0..20 {
+            let mut server = launch("sleep 1000", "over");
+            let pid = eventually(Duration::from_secs(10), "the server", || server.pid()).unwrap();
+            assert!(!is_over(pid));
+            server.kill();
+            assert!(is_over(pid));
+        }
     }
 
     #[test]
