@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod client;
+pub mod contact;
 pub mod discovery;
 pub mod events;
 pub mod references;

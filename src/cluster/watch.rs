@@ -4,6 +4,7 @@
 //! told from a connection that delivers nothing; a list is the proof that it works again.
 
 use super::client::is_not_found;
+use super::contact::Contact;
 use crate::clock;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -41,6 +42,8 @@ pub enum Change<K> {
         forbidden: bool,
         /// The kind is not served (any longer).
         not_found: bool,
+        /// For how long nothing had proved that it works.
+        silent: Duration,
     },
 }
 
@@ -50,11 +53,12 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(5);
 
 /// Watches one of the operator's own kinds, or another typed one. One object that cannot be read stops nothing.
-pub fn watch<K>(api: Api<DeserializeGuard<K>>, config: Config) -> impl Stream<Item = Change<K>> + Send
+pub fn watch<K>(api: Api<DeserializeGuard<K>>, config: Config, contact: Contact) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     mending(
+        contact,
         move || watcher(api.clone(), config.clone()).boxed(),
         |DeserializeGuard(object)| match object {
             Ok(object) => Read::Object(object),
@@ -64,8 +68,9 @@ where
 }
 
 /// Watches objects of any kind as they are. What no probe reads is dropped on arrival.
-pub fn watch_dynamic(api: Api<DynamicObject>, config: Config) -> impl Stream<Item = Change<DynamicObject>> + Send {
+pub fn watch_dynamic(api: Api<DynamicObject>, config: Config, contact: Contact) -> impl Stream<Item = Change<DynamicObject>> + Send {
     mending(
+        contact,
         move || watcher(api.clone(), config.clone()).boxed(),
         |mut object| {
             prune(&mut object);
@@ -90,19 +95,20 @@ type Events<T> = BoxStream<'static, watcher::Result<Event<T>>>;
 struct Watch<T, K, M, R> {
     make: M,
     read: R,
+    contact: Contact,
     events: Option<Events<T>>,
     listing: Vec<K>,
     delay: Duration,
 }
 
-fn mending<T, K, M, R>(make: M, read: R) -> impl Stream<Item = Change<K>> + Send
+fn mending<T, K, M, R>(contact: Contact, make: M, read: R) -> impl Stream<Item = Change<K>> + Send
 where
     T: Send + 'static,
     K: Send,
     M: Fn() -> Events<T> + Send,
     R: Fn(T) -> Read<K> + Send,
 {
-    let start = Watch { make, read, events: None, listing: Vec::new(), delay: Duration::ZERO };
+    let start = Watch { make, read, contact, events: None, listing: Vec::new(), delay: Duration::ZERO };
     futures::stream::unfold(start, |mut watch| async move {
         let change = watch.next().await;
         Some((change, watch))
@@ -120,16 +126,20 @@ where
                 events
             } else {
                 clock::sleep(self.delay).await;
+                self.contact.regained().await;
                 self.delay = (self.delay * 2).clamp(FIRST_DELAY, LAST_DELAY);
                 self.events.insert((self.make)())
             };
-            let change = match events.next().await {
-                Some(Ok(event)) => self.take(event),
-                Some(Err(error)) => Some(self.fail(&error)),
-                None => {
-                    self.events = None;
-                    None
-                }
+            let change = tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.take(event),
+                    Some(Err(error)) => Some(self.fail(&error)),
+                    None => {
+                        self.events = None;
+                        None
+                    }
+                },
+                silent = self.contact.lost() => Some(self.silence(silent)),
             };
             if let Some(change) = change {
                 return change;
@@ -166,6 +176,12 @@ where
         }
     }
 
+    fn silence(&mut self, silent: Duration) -> Change<K> {
+        self.events = None;
+        let message = "the API server does not answer".to_owned();
+        Change::Failed { message, forbidden: false, not_found: false, silent }
+    }
+
     fn fail(&mut self, error: &watcher::Error) -> Change<K> {
         self.events = None;
         let status = match error {
@@ -179,6 +195,7 @@ where
             message: status.map_or_else(|| error.to_string(), |s| s.message.clone()),
             forbidden: status.is_some_and(|s| s.is_forbidden()),
             not_found: status.is_some_and(|s| is_not_found(s)),
+            silent: Duration::ZERO,
         }
     }
 }

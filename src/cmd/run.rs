@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::cluster::client::connect;
+use crate::cluster::contact::Contact;
 use crate::cluster::events::Events;
 use crate::cluster::references::References;
 use crate::cluster::snapshot::Snapshot;
@@ -142,6 +143,8 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters } = shared;
     let (events, publishing) = Events::new(client.clone(), metrics.clone(), "holdpoint.dev/operator");
     clock::spawn(publishing);
+    let (contact, keeping) = Contact::new(client.clone());
+    clock::spawn(keeping);
     let (records_in, records) = mpsc::channel(RECORDS);
     let (answers_in, answers) = mpsc::channel(RECORDS);
     let (to_register, gates) = watch::channel(None);
@@ -152,6 +155,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
 
     let checks = CheckController {
         client: client.clone(),
+        contact: contact.clone(),
         snapshot: snapshot.clone(),
         changed: changed.clone(),
         events: events.clone(),
@@ -162,6 +166,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     clock::spawn_into(tasks, check::run(checks, shutdown.clone()));
     let gate_controller = GateController {
         client: client.clone(),
+        contact: contact.clone(),
         snapshot: snapshot.clone(),
         changed: changed.clone(),
         records,
@@ -178,6 +183,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     };
     let registration = Registration {
         client: client.clone(),
+        contact: contact.clone(),
         address,
         namespace: args.namespace.clone(),
         gates,
@@ -188,6 +194,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     clock::spawn_into(tasks, registration::run(registration, shutdown.clone()));
     let certificates = Certificates {
         client: client.clone(),
+        contact: contact.clone(),
         namespace: args.namespace.clone(),
         settings: Settings {
             lifetimes,

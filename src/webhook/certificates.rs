@@ -8,6 +8,7 @@ use super::tls::{CertificateSlot, verify_served};
 use crate::clock;
 use crate::cluster::apply::FIELD_MANAGER;
 use crate::cluster::client::call;
+use crate::cluster::contact::Contact;
 use crate::cluster::watch::{Change, watch};
 use crate::core::certificates::{Plan, Published, Settings, plan};
 use crate::core::registration::Registered;
@@ -37,6 +38,8 @@ const SELF_CHECK: Duration = Duration::from_secs(2);
 pub struct Certificates {
     /// The API server.
     pub client: Client,
+    /// Proof that it is there.
+    pub contact: Contact,
     /// The operator's namespace.
     pub namespace: String,
     /// Lifetimes and names.
@@ -70,7 +73,7 @@ struct Keeper {
 pub async fn run(context: Certificates, shutdown: CancellationToken) {
     let api = Api::<Secret>::namespaced(context.client.clone(), &context.namespace);
     let only = Config::default().fields(&format!("metadata.name={SECRET}"));
-    let mut changes = std::pin::pin!(watch(Api::namespaced(context.client.clone(), &context.namespace), only));
+    let mut changes = std::pin::pin!(watch(Api::namespaced(context.client.clone(), &context.namespace), only, context.contact.clone()));
     let mut keeper = Keeper { context, api, secret: None, published: Published::default(), proved: None };
     let mut again: Option<Timestamp> = None;
     let mut listed = false;

@@ -137,8 +137,9 @@ impl Watched {
                 self.mended(&name)
             }
             Change::Unreadable { name, .. } => self.mended(&name),
-            Change::Failed { message, forbidden, .. } => {
-                let since = self.broken.as_ref().map_or(now, |b| b.since);
+            Change::Failed { message, forbidden, silent, .. } => {
+                let proved = now.checked_sub(silent).unwrap_or(now);
+                let since = self.broken.as_ref().map_or(proved, |b| b.since);
                 self.broken = Some(Broken { since, message: single_line(&message, MAX_ERROR_CHARS), forbidden });
                 if self.synced && now.duration_since(since) < BROKEN_TOLERANCE { BTreeSet::new() } else { self.everyone() }
             }

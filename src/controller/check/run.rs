@@ -5,6 +5,7 @@ use super::objects::{CheckKey, WatchKey};
 use crate::api::PreflightCheck;
 use crate::clock;
 use crate::cluster::apply::{ObjectRef, StatusWriter, Unwritten};
+use crate::cluster::contact::Contact;
 use crate::cluster::discovery::{self, Served};
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::snapshot::Snapshot;
@@ -34,6 +35,8 @@ pub const READY_CHECKS: &str = "checks";
 pub struct CheckController {
     /// The API server.
     pub client: Client,
+    /// Proof that it is there.
+    pub contact: Contact,
     /// Where facts are published.
     pub snapshot: Snapshot,
     /// Told whenever a fact changed.
@@ -61,7 +64,7 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
     let (failed, mut unwritten) = mpsc::channel(QUEUE);
     let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), failed);
     clock::spawn(writing);
-    clock::spawn(forward_checks(context.client.clone(), inputs.clone()));
+    clock::spawn(forward_checks(context.client.clone(), context.contact.clone(), inputs.clone()));
     let mut engine = Engine::new(context.metrics.clone());
     let mut shell = Shell { context, writer, inputs, watches: HashMap::new() };
     loop {
@@ -82,8 +85,8 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
     }
 }
 
-async fn forward_checks(client: Client, inputs: mpsc::Sender<Input>) {
-    let mut changes = std::pin::pin!(watch::<PreflightCheck>(Api::all(client), Config::default()));
+async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<Input>) {
+    let mut changes = std::pin::pin!(watch::<PreflightCheck>(Api::all(client), Config::default(), contact));
     while let Some(change) = changes.next().await {
         if inputs.send(Input::Checks(Box::new(change))).await.is_err() {
             return;
@@ -138,13 +141,19 @@ impl Shell {
             None => Api::all_with(client, resource),
         };
         let (inputs, metrics, watched) = (self.inputs.clone(), self.context.metrics.clone(), key.clone());
+        let contact = self.context.contact.clone();
         let task = clock::spawn(async move {
-            let mut changes = std::pin::pin!(watch_dynamic(api, Config::default()));
+            let mut changes = std::pin::pin!(watch_dynamic(api, Config::default(), contact));
             while let Some(change) = changes.next().await {
                 let gone = match &change {
                     Change::Failed { message, not_found, .. } => {
                         metrics.watch_failed(&watched.kind.kind);
-                        tracing::warn!(kind = watched.kind.kind, namespace = watched.namespace, error = message, "a watch broke and begins again");
+                        tracing::warn!(
+                            kind = watched.kind.kind,
+                            namespace = watched.namespace,
+                            error = message,
+                            "a watch broke and begins again"
+                        );
                         *not_found
                     }
                     _ => false,

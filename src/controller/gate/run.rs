@@ -5,6 +5,7 @@ use super::served;
 use crate::api::{ClusterExperimentGate, ExperimentGate, GROUP, Mode, VERSION};
 use crate::clock;
 use crate::cluster::apply::{ObjectRef, StatusWriter, Unwritten};
+use crate::cluster::contact::Contact;
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::snapshot::{Labels, Snapshot};
 use crate::cluster::watch::{Change, watch};
@@ -38,6 +39,8 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 pub struct GateController {
     /// The API server.
     pub client: Client,
+    /// Proof that it is there.
+    pub contact: Contact,
     /// Where gates are published, and where facts are read.
     pub snapshot: Snapshot,
     /// Tells whenever a fact changed.
@@ -69,7 +72,7 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
     let (failed, mut unwritten) = mpsc::channel(QUEUE);
     let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), failed);
     clock::spawn(writing);
-    forward(&context.client, &inputs);
+    forward(&context.client, &context.contact, &inputs);
     clock::spawn(ask_served(context.client.clone(), context.snapshot.clone(), inputs));
     let mut board = Board::default();
     let mut namespaces = HashMap::new();
@@ -103,10 +106,11 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
     }
 }
 
-fn forward(client: &Client, inputs: &mpsc::Sender<Input>) {
-    let gates = watch::<ExperimentGate>(Api::all(client.clone()), Config::default()).map(Input::Namespaced);
-    let cluster_gates = watch::<ClusterExperimentGate>(Api::all(client.clone()), Config::default()).map(Input::Cluster);
-    let namespaces = watch::<PartialObjectMeta<Namespace>>(Api::all(client.clone()), Config::default()).map(Input::Namespaces);
+fn forward(client: &Client, contact: &Contact, inputs: &mpsc::Sender<Input>) {
+    let gates = watch::<ExperimentGate>(Api::all(client.clone()), Config::default(), contact.clone()).map(Input::Namespaced);
+    let cluster_gates = watch::<ClusterExperimentGate>(Api::all(client.clone()), Config::default(), contact.clone()).map(Input::Cluster);
+    let namespaces =
+        watch::<PartialObjectMeta<Namespace>>(Api::all(client.clone()), Config::default(), contact.clone()).map(Input::Namespaces);
     let all = futures::stream::select_all([gates.boxed(), cluster_gates.boxed(), namespaces.boxed()]);
     let inputs = inputs.clone();
     clock::spawn(async move {

@@ -93,7 +93,7 @@ fn objects(change: Change<DynamicObject>) -> Input {
 }
 
 fn failed(forbidden: bool) -> Change<DynamicObject> {
-    Change::Failed { message: "deployments.apps is\nforbidden".into(), forbidden, not_found: false }
+    Change::Failed { message: "deployments.apps is\nforbidden".into(), forbidden, not_found: false, silent: Duration::ZERO }
 }
 
 impl World {

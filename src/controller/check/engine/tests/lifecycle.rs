@@ -221,6 +221,6 @@ fn all_checks_are_known_after_the_first_list() {
     assert!(!world.engine.complete());
     world.tell([checks(Change::Listed(Vec::new()))]);
     assert!(world.engine.complete());
-    world.tell([checks(Change::Failed { message: "gone".into(), forbidden: false, not_found: false })]);
+    world.tell([checks(Change::Failed { message: "gone".into(), forbidden: false, not_found: false, silent: Duration::ZERO })]);
     assert!(world.engine.complete());
 }
