@@ -2,9 +2,8 @@
 
 use crate::manifests::{check, failing, machine, passing, podchaos, podchaos_gate, rollout};
 use crate::servers::HttpServer;
-use crate::world::{World, ensure, eventually, exclusive, within};
-use std::thread;
-use std::time::{Duration, Instant};
+use crate::world::{World, ensure, eventually, exclusive, holds_for, within};
+use std::time::Duration;
 
 /// How long nothing may happen.
 const A_WHILE: Duration = Duration::from_secs(6);
@@ -99,18 +98,15 @@ fn the_status_of_an_unchanged_world_is_not_written() {
     let writes = || world.metric("holdpoint_status_writes_total", &[]);
     // What is on its way may arrive.
     within(Duration::from_mins(1), "no write for a while", || {
-        let (before, asked, since) = (writes(), server.seen().len(), Instant::now());
-        while since.elapsed() < A_WHILE {
-            thread::sleep(Duration::from_millis(100));
-        }
+        let (before, asked) = (writes(), server.seen().len());
+        holds_for(A_WHILE, || ensure(writes() == before, || format!("{} writes", writes() - before)))?;
         assert!(server.seen().len() >= asked + 3, "the endpoint is asked all the time");
-        ensure(writes() - before == 0, || format!("{} writes in {A_WHILE:?}", writes() - before))
+        Ok(())
     });
+    // Also as the API server counts.
     let versions = |kind: &str| team.kubectl.ok(&["get", kind, "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).unwrap();
-    let (checks, since) = (versions("pfc"), Instant::now());
-    // A pod that comes back as it was is no news either, once it is over.
-    while since.elapsed() < A_WHILE {
-        assert_eq!(versions("pfc"), checks);
-    }
+    let before = versions("pfc,xgate");
+    let unchanged = holds_for(A_WHILE, || ensure(versions("pfc,xgate") == before, || versions("pfc,xgate")));
+    assert_eq!(unchanged, Ok(()), "{before}");
     team.done(&["delete", "xgate", "chaos"], "");
 }

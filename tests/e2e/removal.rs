@@ -4,7 +4,7 @@ use crate::manifests::{failing, machine, podchaos, podchaos_gate, rollout};
 use crate::world::{World, ensure, eventually};
 
 #[test]
-fn nothing_is_blocked_when_the_operator_is_removed_in_the_wrong_order() {
+fn what_no_gate_names_works_however_the_operator_is_removed() {
     let world = World::start(&[]);
     let team = world.team("removal");
     team.apply(&(failing("frozen") + &podchaos_gate("chaos", &["frozen"])));

@@ -142,12 +142,9 @@ impl<'w> Team<'w> {
             let before = self.world.metric("holdpoint_decisions_total", &labels);
             let output =
                 self.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], object).map_err(|error| error.to_string())?;
-            let counted = || self.world.metric("holdpoint_decisions_total", &labels) > before;
             // The count is made after the answer.
-            let seen = counted() || {
-                thread::sleep(Duration::from_millis(50));
-                counted()
-            };
+            let counted = || ensure(self.world.metric("holdpoint_decisions_total", &labels) > before, String::new);
+            let seen = control_plane::eventually(Duration::from_millis(200), "the count", counted).is_ok();
             ensure(seen, || format!("{output:?}"))
         });
     }

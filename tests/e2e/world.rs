@@ -200,6 +200,15 @@ pub fn within<T>(deadline: Duration, what: &str, attempt: impl FnMut() -> Result
     control_plane::eventually(deadline, what, attempt).unwrap_or_else(|error: Error| panic!("{error}"))
 }
 
+/// An error as soon as something does not hold, within a time.
+pub fn holds_for(time: Duration, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let violation = control_plane::eventually(time, "a violation", || match attempt() {
+        Ok(()) => Err("none"),
+        Err(why) => Ok(why),
+    });
+    violation.map_or(Ok(()), Err)
+}
+
 /// Fails the attempt unless something holds.
 pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
