@@ -66,7 +66,6 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, silence: &Silence) {
 }
 
 #[test]
-#[ignore = "the operator believes a silent watch until its read timeout of five minutes"]
 fn a_gate_closes_when_the_connection_to_the_api_server_falls_silent() {
     let mut middleman = None;
     let world = World::start_through(&[], |api_server| {
