@@ -4,11 +4,13 @@
 //! only one of two refusals. Groups, resources and operations are exact. Versions are `*`: every served version is meant, also one that is
 //! served tomorrow, and a list would leave a gap until it is seen.
 //!
-//! What can be decided by the API server is decided there, so that an unrelated object is never sent: the namespaces of namespaced gates, and
-//! match conditions. With many gates in one entry the combined condition would become costly to evaluate for every request; beyond
-//! [`MAX_PUSHED_GATES`] or [`MAX_PUSHED_BYTES`] it is left out, and the operator alone decides.
+//! What can be decided by the API server is decided there, so that an unrelated object is never sent: the namespaces of namespaced gates,
+//! match conditions, and what certainly is no start, so that stopping need not wait for an operator that is down. With many gates in one
+//! entry the combined condition would become costly to evaluate for every request; beyond [`MAX_PUSHED_GATES`] or [`MAX_PUSHED_BYTES`] it is
+//! left out, and the operator alone decides.
 
-use super::gate::{Gate, GateKey, Resource};
+use super::expr::quoted;
+use super::gate::{Gate, GateKey, Resource, Start};
 use crate::api::{FailurePolicy, Operation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -60,7 +62,7 @@ pub struct Endpoint {
 pub struct Registered {
     /// The generation of each gate whose rules are registered.
     pub gates: BTreeMap<GateKey, Option<i64>>,
-    /// Gates whose match conditions the API server does not accept, and what it says.
+    /// Gates whose expressions the API server does not accept, and what it says.
     pub refused: BTreeMap<GateKey, String>,
     /// The trust bundle that is registered.
     pub ca_bundle: Vec<u8>,
@@ -84,8 +86,8 @@ pub const fn entry_path(policy: FailurePolicy) -> &'static str {
     }
 }
 
-/// The entries for these gates, at most one for each failure policy. `refused` tells of gates whose conditions the API server does not accept:
-/// they are not pushed down.
+/// The entries for these gates, at most one for each failure policy. `refused` tells of gates whose expressions the API server does not
+/// accept: those are not pushed down.
 pub fn entries<'g>(gates: impl Iterator<Item = &'g Gate>, endpoint: &Endpoint, refused: &dyn Fn(&Gate) -> bool) -> Vec<ValidatingWebhook> {
     let mut gates: Vec<&Gate> = gates.filter(|g| !g.rules.is_empty()).collect();
     gates.sort_by(|a, b| a.key.cmp(&b.key));
@@ -198,7 +200,7 @@ fn pushed_condition(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> Option<
     (expression.len() <= MAX_PUSHED_BYTES).then(|| MatchCondition { name: "some-gate".to_owned(), expression })
 }
 
-/// The gate is about this resource, this namespace and these labels, and its own conditions hold.
+/// The gate is about this resource, this namespace and these labels, its own conditions hold, and it is or may be a start.
 fn term(gate: &Gate, refused: bool) -> String {
     let mut parts = vec![resources(gate)];
     if let Some(namespace) = &gate.key.namespace {
@@ -210,8 +212,27 @@ fn term(gate: &Gate, refused: bool) -> String {
     if !refused {
         // The line break ends a comment that the expression may end in.
         parts.extend(gate.conditions.iter().map(|(_, e)| format!("({}\n)", e.source())));
+        parts.extend(start(gate));
     }
     format!("({})", parts.join(" && "))
+}
+
+/// It is a start, or it takes the operator to tell. What cannot be evaluated counts as a start; the API server would refuse it instead, or
+/// let it pass, as the failure policy says. So an expression of which nobody knows when it has a value is not pushed down.
+fn start(gate: &Gate) -> Option<String> {
+    let Start::When(expression) = &gate.start else { return None };
+    let guard = expression.certain_when()?;
+    Some(format!("(!({guard}) || ({}\n))", expression.source()))
+}
+
+/// The field with the expressions of a gate that are pushed down, if any are.
+pub fn pushed_field(gate: &Gate) -> Option<&'static str> {
+    match (gate.conditions.is_empty(), start(gate).is_none()) {
+        (true, true) => None,
+        (false, true) => Some("spec.match.matchConditions"),
+        (true, false) => Some("spec.match.start"),
+        (false, false) => Some("spec.match"),
+    }
 }
 
 fn resources(gate: &Gate) -> String {
@@ -246,25 +267,6 @@ fn labels_match(object: &str, selector: &LabelSelector) -> String {
         });
     }
     format!("({})", terms.join(" && "))
-}
-
-/// A CEL string literal.
-pub fn quoted(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len() + 2);
-    literal.push('\'');
-    for c in text.chars() {
-        match c {
-            '\'' | '\\' => {
-                literal.push('\\');
-                literal.push(c);
-            }
-            '\n' => literal.push_str("\\n"),
-            '\r' => literal.push_str("\\r"),
-            c => literal.push(c),
-        }
-    }
-    literal.push('\'');
-    literal
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 use crate::clock;
 use crate::cluster::apply::FIELD_MANAGER;
 use crate::cluster::client::{CallError, call};
+use crate::cluster::contact::Contact;
 use crate::cluster::watch::{Change, watch};
 use crate::core::gate::{Gate, GateKey};
-use crate::core::registration::{Address, Endpoint, Registered, entries};
+use crate::core::registration::{Address, Endpoint, Registered, entries, pushed_field};
 use crate::telemetry::health::Readiness;
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
@@ -33,6 +34,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Registration {
     /// The API server.
     pub client: Client,
+    /// Proof that it is there.
+    pub contact: Contact,
     /// How the webhook is reached.
     pub address: Address,
     /// The operator's namespace.
@@ -66,7 +69,7 @@ struct State {
 pub async fn run(context: Registration, shutdown: CancellationToken) {
     let api = Api::<ValidatingWebhookConfiguration>::all(context.client.clone());
     let only = Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
-    let mut changes = std::pin::pin!(watch(Api::all(context.client.clone()), only));
+    let mut changes = std::pin::pin!(watch(Api::all(context.client.clone()), only, context.contact.clone()));
     let mut state = State { context, api, seen: None, applied: None, wanted: None, refused: BTreeMap::new() };
     let mut listed = false;
     let mut retry = false;
@@ -163,12 +166,12 @@ impl State {
         call(self.api.patch(CONFIGURATION, &params, &Patch::Apply(patch))).await
     }
 
-    /// The API server did not accept the entries: finds out, by dry runs, which gates' match conditions it does not accept. Returns whether
+    /// The API server did not accept the entries: finds out, by dry runs, which gates' expressions it does not accept. Returns whether
     /// any was found that was not known.
     async fn find_refused(&mut self, uid: &str, gates: &[Arc<Gate>], endpoint: &Endpoint) -> bool {
         let mut found = false;
         for gate in gates {
-            if gate.conditions.is_empty() || self.refused.contains_key(&gate.key) {
+            if pushed_field(gate).is_none() || self.refused.contains_key(&gate.key) {
                 continue;
             }
             let alone = entries(std::iter::once(gate.as_ref()), endpoint, &|_| false);

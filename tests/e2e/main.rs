@@ -25,6 +25,7 @@ mod removal;
 mod servers;
 mod silence;
 mod starts;
+mod stopping;
 mod team;
 mod ways_in;
 mod world;

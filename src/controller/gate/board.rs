@@ -7,7 +7,7 @@ use crate::core::gate::{CauseKind, CheckFacts, Gate, GateKey, judge};
 use crate::core::gate_status::{View, diff};
 use crate::core::problem::Problem;
 use crate::core::records::{Ledger, Record};
-use crate::core::registration::Registered;
+use crate::core::registration::{Registered, pushed_field};
 use crate::core::validate;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,7 +231,8 @@ impl Entry {
         let judgement = judge(&self.gate, key.namespace.as_deref(), facts, now);
         let mut found = self.found.clone();
         if let Some(message) = registered.refused.get(key) {
-            found.push(Problem::new("spec.match.matchConditions", format!("the API server does not accept them: {message}")));
+            let field = pushed_field(&self.gate).unwrap_or("spec.match");
+            found.push(Problem::new(field, format!("the API server does not accept the CEL: {message}")));
         }
         let is_registered = match registered.gates.get(key) {
             Some(generation) if *generation == self.gate.generation => Ok(()),

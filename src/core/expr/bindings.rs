@@ -96,7 +96,7 @@ pub(super) enum Failure {
 }
 
 /// A JSON value as Kubernetes reads it: whole numbers of 64 bits with a sign are integers, all others are floating point.
-fn convert(json: &Json) -> Value {
+pub(super) fn convert(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),

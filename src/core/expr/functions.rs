@@ -174,7 +174,7 @@ pub(super) static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
 });
 
 /// The number of characters, bytes or elements; the interpreter's own counts the bytes of a text.
-fn size(This(of): This<Value>) -> Result<i64, ExecutionError> {
+pub(super) fn size(This(of): This<Value>) -> Result<i64, ExecutionError> {
     let size = match &of {
         Value::List(list) => list.len(),
         Value::Map(map) => map.map.len(),
@@ -186,11 +186,11 @@ fn size(This(of): This<Value>) -> Result<i64, ExecutionError> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "functions of the context are given values")]
-fn equal(left: Value, right: Value) -> bool {
+pub(super) fn equal(left: Value, right: Value) -> bool {
     left == right
 }
 
-fn member(element: Value, of: Value) -> Result<bool, ExecutionError> {
+pub(super) fn member(element: Value, of: Value) -> Result<bool, ExecutionError> {
     match of {
         Value::List(list) => Ok(list.contains(&element)),
         Value::Map(map) => {

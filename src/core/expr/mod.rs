@@ -4,6 +4,7 @@
 //! more. An evaluation cannot be interrupted; [`cost`] bounds how long it can take, to about 0.1 s.
 
 mod bindings;
+mod certain;
 mod check;
 mod cost;
 mod explain;
@@ -11,11 +12,14 @@ mod functions;
 mod pattern;
 mod rewrite;
 mod scan;
+#[cfg(test)]
+pub(crate) mod server;
 mod shape;
 #[cfg(test)]
 mod tests;
 
 pub use bindings::{Bindings, ROOTS};
+pub use certain::quoted;
 pub use cost::LIMIT;
 
 use super::problem::Problem;
@@ -40,6 +44,7 @@ struct Inner {
     variables: Vec<String>,
     /// Its cost, if that depends on no size.
     fixed_cost: Option<u64>,
+    certain_when: Option<String>,
 }
 
 /// Why an expression is neither true nor false.
@@ -102,6 +107,12 @@ impl Expression {
         &self.inner.source
     }
 
+    /// An expression that has a value for every create and update, and under which the API server certainly evaluates this one without an
+    /// error, and to the same. `true` if there is nothing to be told; `None` if nothing is known.
+    pub fn certain_when(&self) -> Option<&str> {
+        self.inner.certain_when.as_deref()
+    }
+
     /// Whether it refers to a variable.
     pub fn references(&self, root: &str) -> bool {
         self.inner.variables.iter().any(|variable| variable == root)
@@ -127,12 +138,13 @@ fn compile(source: &str, roots: &[&str]) -> Result<Inner, Vec<String>> {
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
+    let certain_when = certain::certain_when(&program);
     let program = rewrite::rewrite(program);
     let mut variables: Vec<String> =
         program.references().variables().into_iter().filter(|name| roots.contains(name)).map(str::to_owned).collect();
     variables.sort_unstable();
     let fixed_cost = cost::fixed(&program);
-    Ok(Inner { source: source.to_owned(), program, variables, fixed_cost })
+    Ok(Inner { source: source.to_owned(), program, variables, fixed_cost, certain_when })
 }
 
 /// The parser panics on some malformed input, such as a lone `?` in the wrong place.
