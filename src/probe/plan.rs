@@ -211,10 +211,9 @@ impl Probed {
                 Some(authority) => match outbound.certificate_authority(authority, namespace).await {
                     Ok(pem) => http.observe(&outbound.dialer, Some(&pem), timeout).await,
                     // Whole, for it may print commands to copy.
-                    Err((reason, message)) => Observation {
-                        message: single_line(&message, MAX_COMMAND_CHARS),
-                        ..Observation::error(http.target(), reason, "")
-                    },
+                    Err((reason, message)) => {
+                        Observation { message: single_line(&message, MAX_COMMAND_CHARS), ..Observation::error(http.target(), reason, "") }
+                    }
                 },
             },
         }

@@ -8,7 +8,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, },
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -279,5 +279,10 @@ fn only_a_new_spec_changes_the_gates() {
     assert!(world.board.take_namespaced(Change::Applied(again.clone())));
     assert!(world.board.take_namespaced(Change::Deleted(again.clone())));
     assert!(!world.board.take_namespaced(Change::Deleted(again)));
-    assert!(!world.board.take_namespaced(Change::Failed { message: "x".into(), forbidden: false, not_found: false, silent: Duration::ZERO }));
+    assert!(!world.board.take_namespaced(Change::Failed {
+        message: "x".into(),
+        forbidden: false,
+        not_found: false,
+        silent: Duration::ZERO
+    }));
 }

@@ -111,7 +111,8 @@ fn a_forbidden_watch_says_how_to_grant_the_right() {
     assert_eq!(output.condition(READY), ("False".into(), "Forbidden".into(), wanted.clone()));
     assert_eq!(output.condition(PASSING), ("Unknown".into(), "Forbidden".into(), wanted));
     // However long the error is, the commands stay whole.
-    let output = world.tell([objects(Change::Failed { message: "x".repeat(10_000), forbidden: true, not_found: false, silent: Duration::ZERO })]);
+    let output =
+        world.tell([objects(Change::Failed { message: "x".repeat(10_000), forbidden: true, not_found: false, silent: Duration::ZERO })]);
     assert!(output.condition(READY).2.ends_with("aggregate-to-operator=true"));
     let output = world.tell([objects(Change::Listed(vec![deployment("web", true)]))]);
     assert_eq!(output.fact("a").unwrap().0, Verdict::Passing);
