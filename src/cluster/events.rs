@@ -21,6 +21,8 @@ const MAX_NOTE_BYTES: usize = 1024;
 pub struct Happening {
     /// To which object.
     pub regarding: ObjectReference,
+    /// What it has to do with. Repetitions are counted in one Event only if this is the same too.
+    pub related: Option<ObjectReference>,
     /// Whether it deserves attention.
     pub warning: bool,
     /// A CamelCase word, such as `CheckFailing`.
@@ -61,7 +63,7 @@ async fn run(recorder: Recorder, mut queue: mpsc::Receiver<Happening>) {
             reason: happening.reason.to_owned(),
             note: Some(note(&happening.note)),
             action: happening.action.to_owned(),
-            secondary: None,
+            secondary: happening.related,
         };
         if let Err(error) = call(recorder.publish(&event, &happening.regarding)).await {
             warn!(%error, reason = happening.reason, "cannot publish an Event");

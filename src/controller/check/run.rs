@@ -128,7 +128,14 @@ impl Shell {
                     self.writer.write(object, &status).await;
                 }
                 Effect::Announce(key, uid, warning, reason, note) => {
-                    self.context.events.publish(Happening { regarding: reference(&key, uid), warning, reason, action: "Evaluate", note });
+                    self.context.events.publish(Happening {
+                        regarding: reference(&key, uid),
+                        related: None,
+                        warning,
+                        reason,
+                        action: "Evaluate",
+                        note,
+                    });
                 }
             }
         }

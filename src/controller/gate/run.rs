@@ -201,6 +201,7 @@ async fn act(context: &GateController, writer: &StatusWriter, output: Output) {
     for turned in output.turned {
         context.events.publish(Happening {
             regarding: reference(&turned.gate.key, &turned.gate.uid),
+            related: None,
             warning: !turned.open,
             reason: if turned.open { "GateOpened" } else { "GateClosed" },
             action: "Judge",
@@ -248,6 +249,7 @@ fn tell(context: &GateController, record: &Record) {
             let identity = GateIdentity { key: judgement.gate.clone(), uid: judgement.uid.clone() };
             context.events.publish(Happening {
                 regarding: reference(&identity.key, &identity.uid),
+                related: Some(refused_object(record)),
                 warning: true,
                 reason: "AdmissionDenied",
                 action: "Admit",
@@ -255,6 +257,13 @@ fn tell(context: &GateController, record: &Record) {
             });
         }
     }
+}
+
+/// The object that was refused: each has an Event of its own, in which the id of its decision is found.
+fn refused_object(record: &Record) -> ObjectReference {
+    let (kind, path) = record.object.split_once(' ').unwrap_or_default();
+    let (namespace, name) = path.split_once('/').map_or((None, path), |(namespace, name)| (Some(namespace.to_owned()), name));
+    ObjectReference { kind: Some(kind.to_owned()), namespace, name: Some(name.to_owned()), ..ObjectReference::default() }
 }
 
 fn reference(key: &GateKey, uid: &str) -> ObjectReference {

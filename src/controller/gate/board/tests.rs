@@ -283,6 +283,6 @@ fn only_a_new_spec_changes_the_gates() {
         message: "x".into(),
         forbidden: false,
         not_found: false,
-        silent: Duration::ZERO
+        silent: std::time::Duration::ZERO
     }));
 }
