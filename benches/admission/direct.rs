@@ -1,0 +1,161 @@
+//! How many reviews one thread judges: the body's bytes in, the answer's bytes out, without a network.
+
+use crate::Outcome;
+use crate::cluster::{gate, gate_with_expressions, review};
+use crate::samples::Samples;
+use crate::table::{Table, nothing, number, times};
+use holdpoint::api::{ExperimentGate, FailurePolicy, Severity};
+use holdpoint::clock;
+use holdpoint::cluster::snapshot::Snapshot;
+use holdpoint::core::gate::{CheckFact, Gate};
+use holdpoint::core::validate::experiment_gate;
+use holdpoint::core::verdict::{State, Verdict};
+use holdpoint::webhook::admit::admit;
+use holdpoint::webhook::review::Review;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Gates in a row of the table.
+const GATES: [usize; 3] = [1, 100, 1000];
+/// How long a batch of reviews takes at least: long enough for the clock, and shorter than what the system gives a thread at once, so that
+/// the median batch is one that nothing interrupted.
+const BATCH: Duration = Duration::from_micros(250);
+/// How long one thing is measured at a stretch, and how often.
+const SLICE: Duration = Duration::from_millis(30);
+const ROUNDS: usize = 20;
+/// The namespace of the request.
+const HERE: &str = "team-0";
+
+/// Something to measure.
+struct Subject<'a> {
+    work: Box<dyn Fn() -> usize + 'a>,
+    batch: u32,
+    taken: Samples,
+}
+
+impl<'a> Subject<'a> {
+    fn new(work: impl Fn() -> usize + 'a) -> Self {
+        // The first call warms up.
+        black_box(work());
+        let started = clock::instant();
+        black_box(work());
+        let one = started.elapsed().max(Duration::from_nanos(1));
+        let batch = u32::try_from(BATCH.as_nanos() / one.as_nanos()).unwrap_or(u32::MAX).max(1);
+        Self { work: Box::new(work), batch, taken: Samples::default() }
+    }
+
+    fn measure(&mut self) {
+        let slice = clock::instant();
+        while slice.elapsed() < SLICE {
+            let started = clock::instant();
+            for _ in 0..self.batch {
+                black_box((self.work)());
+            }
+            self.taken.push(started.elapsed());
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        f64::from(self.batch) / self.taken.percentile(50).as_secs_f64()
+    }
+}
+
+/// A kind of world to judge in.
+struct World {
+    name: &'static str,
+    gate: fn(&str, &str) -> Value,
+    /// Whether each gate has a namespace of its own, so that one of them holds the request; if not, all do.
+    apart: bool,
+    passes: bool,
+}
+
+const WORLDS: [World; 5] = [
+    World { name: "a gate in each namespace; one holds the request", gate, apart: true, passes: true },
+    World { name: "  the same, refused", gate, apart: true, passes: false },
+    World { name: "  the same, with matchConditions and start", gate: gate_with_expressions, apart: true, passes: true },
+    World { name: "all gates in one namespace; all hold the request", gate, apart: false, passes: true },
+    World { name: "  the same, with matchConditions and start", gate: gate_with_expressions, apart: false, passes: true },
+];
+
+/// Measures.
+pub fn run() -> Outcome<Table> {
+    let now = clock::now();
+    let body = review(HERE);
+    let mut subjects = vec![Subject::new(|| Review::parse(&body).map_or(0, |review| review.head.uid.len()))];
+    for world in &WORLDS {
+        for gates in GATES {
+            let snapshot = snapshot(world, gates, now)?;
+            let judged = move |body: &[u8]| admit(&snapshot, FailurePolicy::Fail, body, now);
+            let (answer, record) = judged(&body);
+            let holding = record.map_or(0, |record| record.decision.judgements.len());
+            if answer.allowed != world.passes || holding != if world.apart { 1 } else { gates } {
+                return Err(
+                    format!("{}: {holding} of {gates} gates hold the request, and it is answered with {answer:?}", world.name).into()
+                );
+            }
+            let body = &body;
+            subjects.push(Subject::new(move || judged(body).0.to_json().len()));
+        }
+    }
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
+    for _ in 0..ROUNDS {
+        fastrand::shuffle(&mut order);
+        for index in &order {
+            if let Some(subject) = subjects.get_mut(*index) {
+                subject.measure();
+            }
+        }
+    }
+    let title = format!("Reviews a second on one thread, without a network: a review of {} bytes", body.len());
+    let mut table = Table::new(title, &["", "1 gate", "100", "1,000", "100 to 1", "1,000 to 1"]);
+    let mut rates = subjects.iter().map(Subject::per_second);
+    let reading = rates.next().unwrap_or_default();
+    table.row("only reading the review", [number(reading)].into_iter().chain((0..4).map(|_| nothing())));
+    for world in &WORLDS {
+        let [one, hundred, thousand] = std::array::from_fn(|_| rates.next().unwrap_or_default());
+        table.row(world.name, [number(one), number(hundred), number(thousand), times(hundred / one), times(thousand / one)]);
+    }
+    Ok(table)
+}
+
+fn snapshot(world: &World, gates: usize, now: Timestamp) -> Outcome<Snapshot> {
+    let namespace = |number: usize| if world.apart { format!("team-{number}") } else { HERE.to_owned() };
+    let mut all = Vec::new();
+    let mut facts = Vec::new();
+    for number in 0..gates {
+        let (namespace, check) = (namespace(number), format!("check-{number}"));
+        all.push(Arc::new(parsed((world.gate)(&format!("gate-{number}"), &check), &namespace)?));
+        facts.push(fact(namespace, check, world.passes, now)?);
+    }
+    let labels = |namespace: String| (namespace.clone(), BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace)]));
+    let snapshot = Snapshot::default();
+    snapshot.publish_namespaces((0..gates).map(namespace).map(labels).collect());
+    snapshot.publish_checks(facts, &[], true);
+    snapshot.publish_gates(all, true);
+    Ok(snapshot)
+}
+
+fn parsed(gate: Value, namespace: &str) -> Outcome<Gate> {
+    let mut object: ExperimentGate = serde_json::from_value(gate)?;
+    object.metadata.namespace = Some(namespace.to_owned());
+    let gate = experiment_gate(&object);
+    match gate.problems.first() {
+        None => Ok(gate),
+        Some(problem) => Err(problem.to_string().into()),
+    }
+}
+
+fn fact(namespace: String, name: String, passes: bool, now: Timestamp) -> Outcome<CheckFact> {
+    let (verdict, reason) = if passes { (Verdict::Passing, "AllPassed") } else { (Verdict::Failing, "TargetsFailing") };
+    let state = State {
+        verdict,
+        evaluated_at: Some(now),
+        stale_at: Some(now.checked_add(SignedDuration::from_hours(1))?),
+        ..State::unevaluated(reason, "3 of 3 replicas are available", VecDeque::new())
+    };
+    Ok(CheckFact { namespace, name, labels: BTreeMap::new(), severity: Severity::Required, remediation: None, state })
+}
