@@ -1,7 +1,7 @@
 //! Expressions in CEL: compiled once, checked for what can be known beforehand, bounded for the variables at hand, evaluated.
 //!
-//! Compiling and evaluating recurse. [`scan`] bounds how deep, so that a stack of 2 MiB is enough; a caller's threads should have
-//! more. An evaluation cannot be interrupted; [`cost`] bounds how long it can take, to about 0.1 s.
+//! Compiling and evaluating recurse. `scan` bounds how deep, so that a stack of 2 MiB is enough; a caller's threads should have
+//! more. An evaluation cannot be interrupted; `cost` bounds how long it can take, to about 0.1 s.
 
 mod bindings;
 mod certain;
