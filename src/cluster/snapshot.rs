@@ -32,14 +32,23 @@ pub struct CheckIndex {
     by_namespace: HashMap<String, BTreeMap<String, Arc<ArcSwap<CheckFact>>>>,
 }
 
-/// The gates by the resource that they look at.
+/// The gates by the resource that they look at, and by its namespace: a request costs no more for the gates of other namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct GateIndex {
     /// Whether all gates of the cluster are in it.
     pub complete: bool,
     /// All gates.
     pub all: Vec<Arc<Gate>>,
-    by_resource: HashMap<Resource, Vec<Arc<Gate>>>,
+    by_resource: HashMap<Resource, Holders>,
+}
+
+/// The gates that look at one resource.
+#[derive(Clone, Debug, Default)]
+struct Holders {
+    /// Of the cluster.
+    anywhere: Vec<Arc<Gate>>,
+    /// Of a namespace.
+    by_namespace: HashMap<String, Vec<Arc<Gate>>>,
 }
 
 impl Snapshot {
@@ -78,12 +87,17 @@ impl Snapshot {
 
     /// Publishes the gates.
     pub fn publish_gates(&self, gates: Vec<Arc<Gate>>, complete: bool) {
-        let mut by_resource: HashMap<Resource, Vec<Arc<Gate>>> = HashMap::new();
+        let mut by_resource: HashMap<Resource, Holders> = HashMap::new();
         for gate in &gates {
             let mut last = None;
             for (resource, _) in &gate.rules {
                 if last.replace(resource) != Some(resource) {
-                    by_resource.entry(resource.clone()).or_default().push(gate.clone());
+                    let holders = by_resource.entry(resource.clone()).or_default();
+                    let place = match &gate.key.namespace {
+                        Some(namespace) => holders.by_namespace.entry(namespace.clone()).or_default(),
+                        None => &mut holders.anywhere,
+                    };
+                    place.push(gate.clone());
                 }
             }
         }
@@ -108,9 +122,12 @@ impl Snapshot {
 }
 
 impl GateIndex {
-    /// The gates that look at a resource.
-    pub fn of(&self, resource: &Resource) -> &[Arc<Gate>] {
-        self.by_resource.get(resource).map_or(&[], Vec::as_slice)
+    /// The gates that look at a resource, in a namespace or in none.
+    pub fn of(&self, resource: &Resource, namespace: Option<&str>) -> impl Iterator<Item = &Gate> {
+        let holders = self.by_resource.get(resource);
+        let own = holders.zip(namespace).and_then(|(holders, namespace)| holders.by_namespace.get(namespace));
+        let anywhere = holders.map(|holders| &holders.anywhere);
+        own.into_iter().chain(anywhere).flatten().map(AsRef::as_ref)
     }
 }
 

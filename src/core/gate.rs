@@ -309,6 +309,8 @@ pub struct Judgement {
     pub generation: Option<i64>,
     /// Its mode.
     pub mode: Mode,
+    /// The failure policy that it is registered with, which says through which entry it is asked.
+    pub failure_policy: FailurePolicy,
     /// Whether it looks for checks in the namespace of each request, so that it is neither open nor closed.
     pub per_request: bool,
     /// What it answers.
@@ -389,6 +391,7 @@ fn judgement(gate: &Gate, tally: Tally) -> Judgement {
         uid: gate.uid.clone(),
         generation: gate.generation,
         mode: gate.mode,
+        failure_policy: gate.effective_failure_policy(),
         per_request: gate.depends_on_request(),
         answer,
         would_be,

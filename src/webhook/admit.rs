@@ -5,7 +5,7 @@ use super::review::{Answer, Review, labels};
 use crate::api::{FailurePolicy, Operation};
 use crate::cluster::snapshot::Snapshot;
 use crate::core::expr::Bindings;
-use crate::core::gate::{Decision, GateKey, Request, decide, decision_id};
+use crate::core::gate::{Decision, Request, decide, decision_id};
 use crate::core::records::Record;
 use crate::core::text::single_line;
 use jiff::Timestamp;
@@ -60,8 +60,8 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     };
     let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let checks = snapshot.checks();
-    let gates = gates.of(&review.resource);
-    let mut decision = decide(&request, gates.iter().map(AsRef::as_ref), &bindings, checks.as_ref(), now);
+    let gates = gates.of(&review.resource, review.namespace());
+    let mut decision = decide(&request, gates, &bindings, checks.as_ref(), now);
     let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
     let answer = render::answer(uid, &decision, subject);
     if decision.judgements.is_empty() {
@@ -69,8 +69,7 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     }
     let headline = render::summary(&decision, subject);
     // An object that gates of both failure policies hold comes through both entries: each gate records it once.
-    let of_entry = |key: &GateKey| gates.iter().any(|g| g.key == *key && g.effective_failure_policy() == entry);
-    decision.judgements.retain(|j| of_entry(&j.gate));
+    decision.judgements.retain(|j| j.failure_policy == entry);
     let record = (!decision.judgements.is_empty()).then(|| record(review, decision, headline, subject, now));
     (answer, record)
 }

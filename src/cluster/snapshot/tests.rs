@@ -1,7 +1,7 @@
 //! What the admission path reads is whole, and new as soon as it is published.
 
 use super::*;
-use crate::core::gate::testing::{fact, spec, xgate};
+use crate::core::gate::testing::{cxgate, fact, spec, xgate};
 use crate::core::verdict::Standing;
 use serde_json::json;
 
@@ -69,10 +69,27 @@ fn a_gate_is_found_once_by_each_of_its_resources() {
     let snapshot = Snapshot::default();
     assert!(!snapshot.gates().complete);
     snapshot.publish_gates(vec![gate], true);
-    let of = |group: &str, resource: &str| snapshot.gates().of(&Resource { group: group.into(), resource: resource.into() }).len();
+    let of = |group: &str, resource: &str| {
+        let resource = Resource { group: group.into(), resource: resource.into() };
+        snapshot.gates().of(&resource, Some("shop")).count()
+    };
     assert_eq!([of("a.example", "x"), of("a.example", "y"), of("b.example", "x"), of("b.example", "y"), of("", "x")], [1, 1, 1, 0, 0]);
     snapshot.publish_gates(Vec::new(), true);
     assert_eq!((of("a.example", "x"), snapshot.gates().complete), (0, true));
+}
+
+#[test]
+fn a_request_is_shown_to_the_gates_of_its_namespace_and_of_the_cluster() {
+    let rules = json!({"match": {"rules": [{"apiGroups": ["a.example"], "resources": ["x"], "operations": ["CREATE"]}]}});
+    let snapshot = Snapshot::default();
+    let gates = vec![Arc::new(xgate("own", spec(&["a"], rules.clone()))), Arc::new(cxgate("wide", spec(&["a"], rules)))];
+    snapshot.publish_gates(gates, true);
+    let index = snapshot.gates();
+    let resource = Resource { group: "a.example".into(), resource: "x".into() };
+    let names = |namespace: Option<&str>| index.of(&resource, namespace).map(|gate| gate.key.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(Some("shop")), ["own", "wide"]);
+    assert_eq!(names(Some("elsewhere")), ["wide"]);
+    assert_eq!(names(None), ["wide"], "an object without a namespace");
 }
 
 #[test]
