@@ -54,6 +54,12 @@ pub mod passing {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The operator may not read what the check names.
     pub const FORBIDDEN: &str = "Forbidden";
+    /// It passes again, but not for as long as `holdDownSeconds` wants.
+    pub const HOLD_DOWN: &str = "HoldDown";
+    /// A check that it depends on does not pass, so it was not run.
+    pub const DEPENDENCY_NOT_PASSING: &str = "DependencyNotPassing";
+    /// Its `when` is false: it is not required.
+    pub const NOT_APPLICABLE: &str = "NotApplicable";
     /// The network policy of the operator refuses the address.
     pub const TARGET_DENIED: &str = "TargetDenied";
 }

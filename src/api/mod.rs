@@ -23,16 +23,21 @@ pub use gate::{
     Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Respond, Response, Rule,
 };
 pub use preflight_check::{
-    History, Outcomes, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, Quorum, Remediation, Retries, Severity, Streak, Summary,
-    TargetResult, TargetSource, Targets, VerdictName,
+    Dependency, History, Outcomes, Override, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, Quorum, Remediation, Retries, Reuse,
+    ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
 };
 pub use probes::{
+    AnalysisProbe, CapacityProbe, CelProbe, CompositeProbe, DisruptionBudgetProbe, HostProbe, KeysProbe, Member, QuotaProbe,
     Blackout, BodyExpectation, CertificateAuthority, ConditionProbe, ConditionStatus, Cordoned, DateRange, ForbiddenTaint, HttpHeader,
     HttpMethod, HttpProbe, JsonPathEquals, KeyReference, NodeProbe, Probe, RolloutProbe, TcpProbe, TimeRange, Weekday, WindowProbe,
 };
 
 /// The API group of all kinds.
 pub const GROUP: &str = "holdpoint.dev";
+/// The annotation of a check that runs it at once when it gets a new value.
+pub const EVALUATE_AT: &str = "holdpoint.dev/evaluate-at";
+/// The label of a namespace that names the environment for the overrides of its checks.
+pub const ENVIRONMENT: &str = "holdpoint.dev/environment";
 /// The API version of all kinds.
 pub const VERSION: &str = "v1alpha1";
 /// The longest CEL expression that is accepted, in bytes. The parser of longer ones could exhaust a thread's stack.

@@ -47,8 +47,12 @@ use serde::{Deserialize, Serialize};
         .message("intervalSeconds must be at least timeoutSeconds: an evaluation must be able to end before the next begins").field_path(".intervalSeconds"),
     validation = Rule::new("self.staleAfterSeconds >= self.intervalSeconds + self.timeoutSeconds")
         .message("staleAfterSeconds must be at least intervalSeconds + timeoutSeconds: otherwise a healthy check would go stale between evaluations").field_path(".staleAfterSeconds"),
-    validation = Rule::new("has(self.targets) == (has(self.probe.rollout) || has(self.probe.condition) || has(self.probe.node))")
-        .message("targets are required by the probes rollout, condition and node, and must be absent for http, tcp and window, which carry their own").field_path(".targets")
+    validation = Rule::new("has(self.targets) || !(has(self.probe.rollout) || has(self.probe.condition) || has(self.probe.node) || has(self.probe.capacity) || has(self.probe.disruptionBudget) || has(self.probe.analysis) || has(self.probe.host))")
+        .message("the probes rollout, condition, node, capacity, disruptionBudget, analysis and host need targets").field_path(".targets"),
+    validation = Rule::new("!has(self.targets) || !(has(self.probe.http) || has(self.probe.tcp) || has(self.probe.window) || has(self.probe.quota) || has(self.probe.keys) || has(self.probe.composite))")
+        .message("the probes http, tcp, window, quota, keys and composite carry what they look at: remove targets").field_path(".targets"),
+    validation = Rule::new("!has(self.targets) || has(self.probe.host) == (self.targets.source == 'Hosts')")
+        .message("the host probe, and no other, has targets with source: Hosts").field_path(".targets.source")
 )]
 pub struct PreflightCheckSpec {
     /// Whether the check can block. `Required`: a gate holds starts while it does not pass. `Advisory`: it only warns. Default: Required.
@@ -61,9 +65,27 @@ pub struct PreflightCheckSpec {
     pub priority: i32,
     /// What is observed. Exactly one member.
     pub probe: Probe,
-    /// What the probe looks at. Needed by rollout, condition and node; http, tcp and window carry their own.
+    /// What the probe looks at. Needed by rollout, condition, node, capacity, disruptionBudget, analysis and host; cel can do without; the others
+    /// carry their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
+    /// The service account of the check's namespace as which it reads: a check sees only what this account may see. What it may not read makes
+    /// the verdict Unknown with reason Forbidden, and the message prints the commands that grant it. Default: `default`.
+    #[serde(default = "default_account")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub service_account_name: String,
+    /// When the check applies, in CEL; unset: always. False: it is not required of a start (reason NotApplicable). About a request, over `request`,
+    /// `object` and `oldObject` as in admission policies: decided for each request. Or about the check, over `environment` (text, empty if none),
+    /// `namespace` (`name` and `labels` of the check's own) and `now`: decided at each evaluation. At most 4096 bytes.
+    /// Example: `object.metadata.labels.tier == 'prod'`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub when: Option<String>,
+    /// Checks of the same namespace that must pass first. While one does not, this one is skipped: it is not run, and its verdict is Unknown
+    /// with reason DependencyNotPassing. At most 16. Example: `[{name: postgres-reachable}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub depends_on: Vec<Dependency>,
     /// How many targets must pass for the check to pass. Default: all, and at least one.
     #[serde(default)]
     pub quorum: Quorum,
@@ -88,6 +110,14 @@ pub struct PreflightCheckSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub success_threshold: i32,
+    /// Seconds for which a failing check must pass again before its verdict turns Passing; until then it stays Failing with reason HoldDown.
+    /// Default: 0. Range: 0 to 86400.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub hold_down_seconds: i32,
+    /// Whether a probed check that passed need run again. For what does not change by itself, such as a licence file.
+    #[serde(default)]
+    pub reuse: Reuse,
     /// Seconds after which a passing verdict is no longer believed unless it was renewed: it becomes Unknown with reason Stale. A failing one
     /// stays failing. At least intervalSeconds + timeoutSeconds. Default: 120. Range: 2 to 604800.
     #[serde(default = "one_hundred_twenty")]
@@ -106,6 +136,111 @@ pub struct PreflightCheckSpec {
     /// Stops the evaluation. The verdict is then Unknown with reason Suspended, which does not pass. Default: false.
     #[serde(default)]
     pub suspend: bool,
+    /// Other values for some fields, by environment: the label `holdpoint.dev/environment` of the check's namespace, or else the operator's
+    /// `--environment`. The first entry of that environment counts; each field in it replaces the whole field of the spec.
+    /// `status.environment` says which was used, and `status.effective` with which values. At most 8.
+    /// Example: `[{environment: production, timeoutSeconds: 15}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub overrides: Vec<Override>,
+}
+
+/// A check that must pass first.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Dependency {
+    /// Its name, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Whether what passed need run again.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reuse {
+    /// `None`: it runs every interval. `UntilSpecChanges`: once it passed, it does not run again before the spec changes. `ForSeconds`: not for
+    /// `forSeconds`. The annotation `holdpoint.dev/evaluate-at` with any new value runs it at once, whatever the policy. Default: None.
+    #[serde(default)]
+    pub policy: ReusePolicy,
+    /// For how long, with policy ForSeconds. Default: 3600. Range: 1 to 2592000.
+    #[serde(default = "hour")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub for_seconds: i32,
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        Self { policy: ReusePolicy::None, for_seconds: hour() }
+    }
+}
+
+/// When what passed runs again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ReusePolicy {
+    /// Every interval.
+    #[default]
+    None,
+    /// When the spec changes.
+    UntilSpecChanges,
+    /// After `forSeconds`.
+    ForSeconds,
+}
+
+/// Other values in one environment. What is not set stays as it is in the spec.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Override {
+    /// The environment. Example: `production`.
+    #[schemars(length(min = 1, max = 63))]
+    pub environment: String,
+    /// Replaces `severity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Replaces `priority`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub priority: Option<i32>,
+    /// Replaces `quorum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Quorum>,
+    /// Replaces `intervalSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub interval_seconds: Option<i32>,
+    /// Replaces `timeoutSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: Option<i32>,
+    /// Replaces `retries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+    /// Replaces `failureThreshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: Option<i32>,
+    /// Replaces `successThreshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub success_threshold: Option<i32>,
+    /// Replaces `holdDownSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub hold_down_seconds: Option<i32>,
+    /// Replaces `reuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
+    /// Replaces `staleAfterSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 604_800))]
+    pub stale_after_seconds: Option<i32>,
+    /// Replaces `outcomes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<Outcomes>,
+    /// Replaces `remediation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation: Option<Remediation>,
+    /// Replaces `suspend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
 }
 
 /// Whether a check can block.
@@ -122,17 +257,25 @@ pub enum Severity {
 /// by name or by selector.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.name) != has(self.selector)").message("exactly one of name and selector is required"))]
+#[x_kube(
+    validation = Rule::new("has(self.name) != has(self.selector)").message("exactly one of name and selector is required"),
+    validation = Rule::new("self.source == 'Hosts' ? !has(self.apiVersion) && !has(self.kind) : has(self.apiVersion) && has(self.kind)")
+        .message("apiVersion and kind are required, except with source: Hosts, which means HostReports"),
+    validation = Rule::new("!has(self.namespaceSelector) || (has(self.selector) && self.source == 'Objects')")
+        .message("namespaceSelector needs selector, and source: Objects").field_path(".namespaceSelector")
+)]
 pub struct Targets {
-    /// Where targets come from. `Objects`: Kubernetes objects. Default: Objects.
+    /// Where targets come from. `Objects`: Kubernetes objects. `Hosts`: the HostReports that `holdpoint agent` writes. Default: Objects.
     #[serde(default)]
     pub source: TargetSource,
-    /// The targets' apiVersion. Example: `apps/v1`.
+    /// The targets' apiVersion. Not with source Hosts. Example: `apps/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[a-z0-9]+$"))]
-    pub api_version: String,
-    /// The targets' kind. Example: `Deployment`.
+    pub api_version: Option<String>,
+    /// The targets' kind. Not with source Hosts. Example: `Deployment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9]*$"))]
-    pub kind: String,
+    pub kind: Option<String>,
     /// The name of the one target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -140,6 +283,10 @@ pub struct Targets {
     /// Which objects are targets, by their labels. `{}` selects all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// In which namespaces, by their labels; `{}` selects all. Unset: the check's own. The check's service account must be allowed to list and
+    /// watch the kind in all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
 }
 
 /// Where targets come from.
@@ -148,6 +295,8 @@ pub enum TargetSource {
     /// Kubernetes objects.
     #[default]
     Objects,
+    /// Hosts, by their HostReports.
+    Hosts,
 }
 
 /// How many targets must pass.
@@ -255,6 +404,26 @@ pub struct PreflightCheckStatus {
     /// Which probe the check uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
+    /// The environment whose override was used, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The values that are in force where an override was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Override>,
+    /// When the check was last observed passing, by the API server's clock. Written along with other changes, not for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_passing_time: Option<Time>,
+    /// Which leadership of the operator wrote this status: the watermark vouches for statuses of its own term only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<i64>,
+    /// Since when an evaluation is overdue, or was so not long ago: the watermark does not vouch for the check then, and its verdict counts from
+    /// `lastPassingTime` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<Time>,
+    /// The value of the annotation `holdpoint.dev/evaluate-at` that was acted upon last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub evaluated_at_request: Option<String>,
     /// When the evaluation ended that this status shows. A live check's status is rewritten only when something changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_evaluation_time: Option<Time>,
@@ -370,6 +539,12 @@ fn thirty() -> i32 {
 }
 fn one_hundred_twenty() -> i32 {
     120
+}
+fn hour() -> i32 {
+    3600
+}
+fn default_account() -> String {
+    "default".to_owned()
 }
 fn one_hundred_percent() -> IntOrString {
     IntOrString::String("100%".to_owned())

@@ -6,12 +6,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod analysis;
+mod capacity;
+mod cel;
+mod composite;
+mod disruption_budget;
+mod host;
+mod keys;
+mod quota;
+
+pub use analysis::AnalysisProbe;
+pub use capacity::CapacityProbe;
+pub use cel::CelProbe;
+pub use composite::{CompositeProbe, Member};
+pub use disruption_budget::DisruptionBudgetProbe;
+pub use host::HostProbe;
+pub use keys::KeysProbe;
+pub use quota::QuotaProbe;
+
 /// What the check observes. Exactly one member is set.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.rollout), has(self.condition), has(self.node), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
-).message("exactly one probe is required: set one of rollout, condition, node, http, tcp, window"))]
+    "[has(self.rollout), has(self.condition), has(self.node), has(self.capacity), has(self.quota), has(self.disruptionBudget), has(self.keys), has(self.cel), has(self.analysis), has(self.composite), has(self.host), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
+).message("exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, http, tcp, window"))]
 pub struct Probe {
     /// Live. A workload is rolled out and steady: its targets are Deployments, StatefulSets or DaemonSets of `apps/v1`. The new version must be
     /// rolled out as `kubectl rollout status` judges it, with at least `minReady` replicas, and without a restart storm.
@@ -39,6 +57,33 @@ pub struct Probe {
     /// Example: `window: {timeZone: Europe/Berlin, allowed: [{weekdays: [Mon, Tue], from: "09:00", to: "16:00"}]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowProbe>,
+    /// Live. The selected nodes have room: allocatable minus requested of cpu, memory, hugepages or devices.
+    /// Example: `capacity: {resources: [{name: memory, free: 16Gi}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityProbe>,
+    /// Live. The ResourceQuotas of the check's namespace leave room. Example: `quota: {resources: [{name: requests.cpu, free: "4"}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaProbe>,
+    /// Live. The PodDisruptionBudgets that cover the targets allow disruptions. Example: `disruptionBudget: {minAllowed: 1}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption_budget: Option<DisruptionBudgetProbe>,
+    /// A Secret or ConfigMap exists and has keys that are not empty. Example: `keys: {secret: db-credentials, keys: [username, password]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysProbe>,
+    /// Live. An expression in CEL is true of the targets. Example: `cel: {expression: "object.spec.replicas >= 3"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cel: Option<CelProbe>,
+    /// Live. The verdict that another tool wrote into the status of its object. Example: `analysis: {preset: ArgoAnalysisRun}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisProbe>,
+    /// Live. Other checks of the namespace, each a target: `quorum` says how many must pass. Or an expression over their verdicts.
+    /// Example: `composite: {checks: [{name: a}, {name: b}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composite: Option<CompositeProbe>,
+    /// Live. What `holdpoint agent` measured on hosts: disk, memory, load, modules, devices, units, ports, files.
+    /// Example: `host: {disk: [{path: /var, minFree: 10Gi}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostProbe>,
 }
 
 /// A workload is rolled out and steady. Targets are Deployments, StatefulSets or DaemonSets of `apps/v1`.

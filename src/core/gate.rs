@@ -497,6 +497,7 @@ impl Tally {
                 }
                 return;
             }
+            Standing::NotApplicable => return,
             Standing::Warning => CauseKind::Warning,
             Standing::Stale => CauseKind::Stale,
             Standing::Unknown => CauseKind::Unknown,

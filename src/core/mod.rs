@@ -2,9 +2,12 @@
 
 pub mod certificates;
 pub mod check_status;
+pub mod clock_offset;
 pub mod expr;
+pub mod freshness;
 pub mod gate;
 pub mod gate_status;
+pub mod lease;
 pub mod netpolicy;
 pub mod observation;
 pub mod problem;

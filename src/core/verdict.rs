@@ -94,6 +94,8 @@ pub struct State {
 /// What a state is worth at an instant. The order is from best to worst: no order of checks lets an Unknown beat a Failing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
+    /// It is not required: its `when` is false.
+    NotApplicable,
     /// It passes.
     Passing,
     /// It passes with a warning.

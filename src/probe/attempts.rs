@@ -1,6 +1,7 @@
 //! One evaluation of a probed check: tries, with a pause between them, each within its deadline; a panic is an error of that target.
 
-use super::plan::{Outbound, Probed};
+use super::live::{DEFECT, ProbedProbe};
+use super::plan::Outbound;
 use crate::clock;
 use crate::core::observation::{Observation, Outcome, PANIC, TIMEOUT};
 use futures::FutureExt;
@@ -22,7 +23,7 @@ pub struct Attempts {
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Tries until it passes or the tries are used up.
-pub async fn observe(probe: &Probed, outbound: &Outbound, namespace: &str, plan: Attempts) -> Observation {
+pub async fn observe(probe: &dyn ProbedProbe, outbound: &Outbound, namespace: &str, plan: Attempts) -> Observation {
     let started = clock::instant();
     let mut attempt = 1;
     loop {
@@ -37,13 +38,11 @@ pub async fn observe(probe: &Probed, outbound: &Outbound, namespace: &str, plan:
     }
 }
 
-async fn once(probe: &Probed, outbound: &Outbound, namespace: &str, timeout: Duration) -> Observation {
+async fn once(probe: &dyn ProbedProbe, outbound: &Outbound, namespace: &str, timeout: Duration) -> Observation {
     let guarded = AssertUnwindSafe(probe.observe(outbound, namespace, timeout)).catch_unwind();
     match clock::within(timeout + GRACE, guarded).await {
         Ok(Ok(seen)) => seen,
-        Ok(Err(_)) => {
-            Observation::error(probe.target(), PANIC, "the probe itself failed: this is a defect of the operator, please report it")
-        }
+        Ok(Err(_)) => Observation::error(probe.target(), PANIC, DEFECT),
         Err(_) => Observation::error(probe.target(), TIMEOUT, format!("no answer within {} s", timeout.as_secs())),
     }
 }

@@ -3,6 +3,7 @@
 //! An entry that its controller wrote before the object's latest change says nothing about the object as it is now. It is told by
 //! the entry's `observedGeneration` or, where the entry has none, by the status's.
 
+use super::live::{LiveProbe, Look, TargetRule};
 use super::objects::{ReadObjects, read, target_name};
 use crate::api::{ConditionProbe, ConditionStatus};
 use crate::core::observation::{NO_DATA, Observation, Outcome};
@@ -116,6 +117,20 @@ impl Condition {
             return Observation::new(name, Outcome::Fail, TOO_RECENT, message).measured(value, required).holding_until(Some(due));
         }
         Observation::new(name, Outcome::Pass, CONDITION_MET, message).measured(value, required)
+    }
+}
+
+impl LiveProbe for Condition {
+    fn name(&self) -> &'static str {
+        "condition"
+    }
+
+    fn targets(&self) -> TargetRule {
+        TargetRule::Any
+    }
+
+    fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
+        look.each(|target| self.observe(target, look.objects, look.now))
     }
 }
 

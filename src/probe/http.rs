@@ -6,13 +6,15 @@
 //! The URL is parsed once, and its parsed form is what is connected to, sent and shown. Neither its query nor anything of the answer but
 //! the status reaches a message: both may hold secrets, and whoever may read a check may not be allowed to read the endpoint.
 
+use super::live::{ProbedProbe, Reference};
 use super::net::{Deadline, DialError, Dialer, Step};
-use crate::api::{BodyExpectation, CertificateAuthority, HttpHeader, HttpMethod, HttpProbe, JsonPathEquals};
+use super::plan::{MAX_COMMAND_CHARS, Outbound, ReferenceKind};
+use crate::api::{BodyExpectation, CertificateAuthority, HttpHeader, HttpMethod, HttpProbe, JsonPathEquals, KeyReference};
 use crate::clock;
 use crate::core::observation::{NO_DATA, Observation, Outcome};
 use crate::core::problem::Problem;
 use crate::core::text::single_line;
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
@@ -228,6 +230,40 @@ impl Http {
                 saw(Outcome::Error, BODY_UNREADABLE, &format!("the body has several values at {path}, and the path must find exactly one"))
             }
         }
+    }
+}
+
+impl ProbedProbe for Http {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn target(&self) -> &str {
+        self.target()
+    }
+
+    fn host(&self) -> String {
+        self.host.to_string()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let Some(authority) = self.certificate_authority() else { return Vec::new() };
+        let of = |kind, reference: &KeyReference| Reference { kind, name: reference.name.clone() };
+        let map = authority.config_map_ref.as_ref().map(|reference| of(ReferenceKind::ConfigMap, reference));
+        map.into_iter().chain(authority.secret_ref.as_ref().map(|reference| of(ReferenceKind::Secret, reference))).collect()
+    }
+
+    fn observe<'a>(&'a self, outbound: &'a Outbound, namespace: &'a str, timeout: Duration) -> BoxFuture<'a, Observation> {
+        Box::pin(async move {
+            let Some(authority) = self.certificate_authority() else { return self.observe(&outbound.dialer, None, timeout).await };
+            match outbound.certificate_authority(authority, namespace).await {
+                Ok(pem) => self.observe(&outbound.dialer, Some(&pem), timeout).await,
+                // Whole, for it may print commands to copy.
+                Err((reason, message)) => {
+                    Observation { message: single_line(&message, MAX_COMMAND_CHARS), ..Observation::error(self.target(), reason, "") }
+                }
+            }
+        })
     }
 }
 

@@ -3,11 +3,13 @@
 //! There are two families (see [`Plan`]). **Live** probes are pure functions of watched objects and the time. **Probed** ones go over the
 //! network, through the one [`net::Dialer`].
 //!
-//! A new probe is one new file here, one variant in [`crate::api::Probe`], one arm in the dispatch of `plan.rs`, its tests and its example.
+//! A new probe is one new file here, one variant in [`crate::api::Probe`], one arm in the dispatch of `plan.rs`, its tests and its example:
+//! `CONTRIBUTING.md` walks through it.
 
 mod attempts;
 pub mod condition;
 pub mod http;
+mod live;
 pub mod net;
 pub mod node;
 mod objects;
@@ -16,6 +18,7 @@ pub mod rollout;
 pub mod tcp;
 pub mod window;
 
-pub use attempts::{Attempts, observe};
+pub use attempts::{Attempts, observe as observe_probed};
+pub use live::{CheckSelection, LiveProbe, Look, MemberFact, Place, ProbedProbe, Reference, Related, TargetRule, guarded, observe};
 pub use objects::{NOT_SYNCED, NotSynced, ReadObjects};
-pub use plan::{Live, Outbound, Plan, Probed, ReadReferences, ReferenceError, ReferenceKind, Related};
+pub use plan::{Outbound, Plan, ReadReferences, ReferenceError, ReferenceKind};

@@ -2,6 +2,7 @@
 //!
 //! Everything that is wrong is named in one message; the reason is the first of it, in the order of the constants below.
 
+use super::live::{LiveProbe, Look, TargetRule};
 use super::objects::{ReadObjects, read, target_name};
 use crate::api::{Cordoned, ForbiddenTaint, NodeProbe};
 use crate::core::observation::{NO_DATA, Observation, Outcome};
@@ -183,6 +184,20 @@ impl Node {
             findings.push(Finding::new(KUBELET_TOO_OLD, message, format!("kubelet {text}"), format!("kubelet {min} or newer")));
         }
         Ok(())
+    }
+}
+
+impl LiveProbe for Node {
+    fn name(&self) -> &'static str {
+        "node"
+    }
+
+    fn targets(&self) -> TargetRule {
+        TargetRule::OneOf(&[("v1", "Node")], "Node of v1")
+    }
+
+    fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
+        look.each(|target| self.observe(target, look.objects, look.now))
     }
 }
 

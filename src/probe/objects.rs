@@ -12,6 +12,8 @@ pub trait ReadObjects {
     /// All objects of a kind, in one namespace or (`None`) in all. Never a part of them: if it is not known that all are there,
     /// that is an error, because a probe would take what is missing for what does not exist.
     fn list<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<&'a DynamicObject>, NotSynced>;
+    /// One object by its name. `None`: it is known that there is none.
+    fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced>;
 }
 
 /// The objects of a kind cannot be told yet.
@@ -59,6 +61,11 @@ pub(super) mod testing {
                     && (namespace.is_none() || object.metadata.namespace.as_deref() == namespace)
             };
             Ok(self.0.as_ref().ok_or_else(not_synced)?.iter().filter(wanted).collect())
+        }
+
+        fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced> {
+            let all = self.list(api_version, kind, namespace)?;
+            Ok(all.into_iter().find(|object| object.metadata.name.as_deref() == Some(name)))
         }
     }
 

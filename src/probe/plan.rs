@@ -1,151 +1,82 @@
-//! A check's probe, parsed: which one it is, and how to ask it.
+//! A check's probe, parsed: which one it is. The one place that knows all probes.
 
 use super::condition::Condition;
 use super::http::Http;
+use super::live::{LiveProbe, ProbedProbe, TargetRule};
 use super::net::Dialer;
 use super::node::Node;
-use super::objects::ReadObjects;
 use super::rollout::Rollout;
 use super::tcp::Tcp;
 use super::window::Window;
 use crate::api;
 use crate::api::conditions::passing::FORBIDDEN;
-use crate::core::observation::{NO_DATA, Observation};
+use crate::core::observation::NO_DATA;
 use crate::core::problem::Problem;
-use crate::core::text::single_line;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
-use kube::api::DynamicObject;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest message that prints commands, in characters: names may be as long as 253.
-const MAX_COMMAND_CHARS: usize = 2048;
+pub(super) const MAX_COMMAND_CHARS: usize = 2048;
 
 /// The probe of a check.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// Decided from watched objects and the time.
-    Live(Live),
+    Live(Arc<dyn LiveProbe>),
     /// Must go and look.
-    Probed(Probed),
+    Probed(Arc<dyn ProbedProbe>),
 }
 
-/// A probe that is a pure function of watched objects and the time.
-#[derive(Clone, Debug)]
-pub enum Live {
-    /// A workload is rolled out.
-    Rollout(Rollout),
-    /// A condition of any object.
-    Condition(Condition),
-    /// A Node can take work.
-    Node(Node),
-    /// Now is a good time. Has no target.
-    Window(Window),
+fn live<P: LiveProbe + 'static>(probe: P) -> Plan {
+    Plan::Live(Arc::new(probe))
 }
 
-/// A probe that goes over the network.
-#[derive(Clone, Debug)]
-pub enum Probed {
-    /// An HTTP request.
-    Http(Box<Http>),
-    /// A TCP connection.
-    Tcp(Tcp),
-}
-
-/// What a live probe needs watched besides its target.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Related {
-    /// The apiVersion.
-    pub api_version: &'static str,
-    /// The kind; in the target's namespace.
-    pub kind: &'static str,
+fn probed<P: ProbedProbe + 'static>(probe: P) -> Plan {
+    Plan::Probed(Arc::new(probe))
 }
 
 impl Plan {
     /// Parses the one member that is set.
     pub fn parse(probe: &api::Probe, problems: &mut Vec<Problem>) -> Option<Self> {
-        match probe {
-            api::Probe { rollout: Some(spec), condition: None, node: None, http: None, tcp: None, window: None } => {
-                Rollout::parse(spec, "spec.probe.rollout", problems).map(Live::Rollout).map(Self::Live)
-            }
-            api::Probe { rollout: None, condition: Some(spec), node: None, http: None, tcp: None, window: None } => {
-                Condition::parse(spec, "spec.probe.condition", problems).map(Live::Condition).map(Self::Live)
-            }
-            api::Probe { rollout: None, condition: None, node: Some(spec), http: None, tcp: None, window: None } => {
-                Node::parse(spec, "spec.probe.node", problems).map(Live::Node).map(Self::Live)
-            }
-            api::Probe { rollout: None, condition: None, node: None, http: Some(spec), tcp: None, window: None } => {
-                Http::parse(spec, "spec.probe.http", problems).map(|http| Self::Probed(Probed::Http(Box::new(http))))
-            }
-            api::Probe { rollout: None, condition: None, node: None, http: None, tcp: Some(spec), window: None } => {
-                Tcp::parse(spec, "spec.probe.tcp", problems).map(Probed::Tcp).map(Self::Probed)
-            }
-            api::Probe { rollout: None, condition: None, node: None, http: None, tcp: None, window: Some(spec) } => {
-                Window::parse(spec, "spec.probe.window", problems).map(Live::Window).map(Self::Live)
-            }
+        let p = problems;
+        // One arm a probe.
+        let arms = [
+            probe.rollout.as_ref().map(|spec| Rollout::parse(spec, "spec.probe.rollout", p).map(live)),
+            probe.condition.as_ref().map(|spec| Condition::parse(spec, "spec.probe.condition", p).map(live)),
+            probe.node.as_ref().map(|spec| Node::parse(spec, "spec.probe.node", p).map(live)),
+            probe.window.as_ref().map(|spec| Window::parse(spec, "spec.probe.window", p).map(live)),
+            probe.http.as_ref().map(|spec| Http::parse(spec, "spec.probe.http", p).map(probed)),
+            probe.tcp.as_ref().map(|spec| Tcp::parse(spec, "spec.probe.tcp", p).map(probed)),
+        ];
+        let mut set = arms.into_iter().flatten();
+        match (set.next(), set.next()) {
+            (Some(plan), None) => plan,
             _ => {
-                let message = "exactly one probe is required: set one of rollout, condition, node, http, tcp, window";
-                problems.push(Problem::new("spec.probe", message));
+                p.push(Problem::new("spec.probe", "exactly one probe is required: see `kubectl explain pfc.spec.probe`"));
                 None
             }
         }
     }
 
     /// The probe's name, as in `spec.probe`.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Live(Live::Rollout(_)) => "rollout",
-            Self::Live(Live::Condition(_)) => "condition",
-            Self::Live(Live::Node(_)) => "node",
-            Self::Live(Live::Window(_)) => "window",
-            Self::Probed(Probed::Http(_)) => "http",
-            Self::Probed(Probed::Tcp(_)) => "tcp",
+            Self::Live(probe) => probe.name(),
+            Self::Probed(probe) => probe.name(),
         }
     }
 
-    /// Whether it looks at objects, which the check must name.
-    pub const fn needs_targets(&self) -> bool {
-        matches!(self, Self::Live(Live::Rollout(_) | Live::Condition(_) | Live::Node(_)))
-    }
-
-    /// What is wrong with a kind of target, if this probe cannot look at it.
-    pub fn refuses(&self, api_version: &str, kind: &str) -> Option<String> {
-        let wrong =
-            |wanted: &str| Some(format!("the {} probe cannot look at {kind} of {api_version}: its targets are {wanted}", self.name()));
+    /// What the check's `targets` must be.
+    pub fn targets(&self) -> TargetRule {
         match self {
-            Self::Live(Live::Rollout(_)) if !Rollout::accepts(api_version, kind) => {
-                wrong("Deployment, StatefulSet or DaemonSet of apps/v1")
-            }
-            Self::Live(Live::Node(_)) if (api_version, kind) != ("v1", "Node") => wrong("Node of v1"),
-            _ => None,
-        }
-    }
-}
-
-impl Live {
-    /// What must be watched besides the targets.
-    pub fn related(&self) -> Option<Related> {
-        match self {
-            Self::Rollout(rollout) if rollout.needs_pods() => Some(Related { api_version: "v1", kind: "Pod" }),
-            _ => None,
-        }
-    }
-
-    /// Observes a target. Only `window` has none.
-    pub fn observe(&self, target: Option<&DynamicObject>, objects: &dyn ReadObjects, now: Timestamp) -> Observation {
-        match (self, target) {
-            (Self::Window(window), _) => window.observe(now),
-            (Self::Rollout(rollout), Some(target)) => rollout.observe(target, objects, now),
-            (Self::Condition(condition), Some(target)) => condition.observe(target, objects, now),
-            (Self::Node(node), Some(target)) => node.observe(target, objects, now),
-            (_, None) => Observation::error("", NO_DATA, "there is no target"),
+            Self::Live(probe) => probe.targets(),
+            Self::Probed(_) => TargetRule::None,
         }
     }
 }
 
 /// What can be referred to by name and key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ReferenceKind {
     /// A ConfigMap.
     ConfigMap,
@@ -193,35 +124,9 @@ pub struct Outbound {
     pub service_account: Arc<str>,
 }
 
-impl Probed {
-    /// What is observed, for results.
-    pub fn target(&self) -> &str {
-        match self {
-            Self::Http(http) => http.target(),
-            Self::Tcp(tcp) => tcp.target(),
-        }
-    }
-
-    /// Tries once.
-    pub async fn observe(&self, outbound: &Outbound, namespace: &str, timeout: Duration) -> Observation {
-        match self {
-            Self::Tcp(tcp) => tcp.observe(&outbound.dialer, timeout).await,
-            Self::Http(http) => match http.certificate_authority() {
-                None => http.observe(&outbound.dialer, None, timeout).await,
-                Some(authority) => match outbound.certificate_authority(authority, namespace).await {
-                    Ok(pem) => http.observe(&outbound.dialer, Some(&pem), timeout).await,
-                    // Whole, for it may print commands to copy.
-                    Err((reason, message)) => {
-                        Observation { message: single_line(&message, MAX_COMMAND_CHARS), ..Observation::error(http.target(), reason, "") }
-                    }
-                },
-            },
-        }
-    }
-}
-
 impl Outbound {
-    async fn certificate_authority(
+    /// The PEM text of an authority, or the reason and the message of what is wrong; the message may print commands to copy.
+    pub(super) async fn certificate_authority(
         &self,
         authority: &api::CertificateAuthority,
         namespace: &str,

@@ -6,6 +6,7 @@
 //! (ready for `minReadySeconds`), ready ones of a `StatefulSet`. A workload that wants no replicas has all of them, so a percentage
 //! passes and a number fails. What kubectl refuses to judge, a `StatefulSet` or `DaemonSet` with update strategy `OnDelete`, is an Error.
 
+use super::live::{LiveProbe, Look, Place, Related, TargetRule};
 use super::objects::{NOT_SYNCED, ReadObjects, read, target_name};
 use crate::api::RolloutProbe;
 use crate::core::observation::{NO_DATA, Observation, Outcome};
@@ -125,11 +126,6 @@ impl Rollout {
         (problems.len() == before).then_some(Self { min_ready, restarts })
     }
 
-    /// Whether targets of a kind have a rollout.
-    pub fn accepts(api_version: &str, kind: &str) -> bool {
-        Kind::of(api_version, kind).is_some()
-    }
-
     /// Whether the probe reads the Pods of its target's namespace.
     pub fn needs_pods(&self) -> bool {
         self.restarts.is_some()
@@ -164,6 +160,25 @@ impl Rollout {
         }
         Observation::new(name, Outcome::Pass, ROLLED_OUT, format!("{message}, {}", seen.text()))
             .measured(format!("{value}, {}", seen.text()), format!("{needs}, {}", limit.text()))
+    }
+}
+
+impl LiveProbe for Rollout {
+    fn name(&self) -> &'static str {
+        "rollout"
+    }
+
+    fn targets(&self) -> TargetRule {
+        TargetRule::OneOf(&[("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")], "Deployment, StatefulSet or DaemonSet of apps/v1")
+    }
+
+    fn reads(&self) -> Vec<Related> {
+        let pods = Related { api_version: "v1", kind: "Pod", place: Place::Targets, name: None, quiet: false };
+        if self.needs_pods() { vec![pods] } else { Vec::new() }
+    }
+
+    fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
+        look.each(|target| self.observe(target, look.objects, look.now))
     }
 }
 

@@ -4,12 +4,15 @@
 //! endpoint accepts, and a refusal, or silence until the deadline, was measured. Both are a Fail. Whatever kept the probe from
 //! asking stays an Error: a name that is not resolved, an address that is refused by the network policy, no route, no socket.
 
+use super::live::ProbedProbe;
 use super::net::{CONNECTION_REFUSED, Deadline, DialError, Dialer, Step};
+use super::plan::Outbound;
 use crate::api::TcpProbe;
 use crate::clock;
 use crate::core::observation::{Observation, Outcome};
 use crate::core::problem::Problem;
 use crate::core::text::single_line;
+use futures::future::BoxFuture;
 use std::net::IpAddr;
 use std::time::Duration;
 use url::Host;
@@ -66,6 +69,24 @@ impl Tcp {
             Err(error) => error.observation(&self.target),
         };
         Observation { duration: clock::instant().saturating_duration_since(started), ..observation }
+    }
+}
+
+impl ProbedProbe for Tcp {
+    fn name(&self) -> &'static str {
+        "tcp"
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn host(&self) -> String {
+        self.host.to_string()
+    }
+
+    fn observe<'a>(&'a self, outbound: &'a Outbound, _namespace: &'a str, timeout: Duration) -> BoxFuture<'a, Observation> {
+        Box::pin(self.observe(&outbound.dialer, timeout))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Probe `window`: now is inside an allowed window and outside every blackout.
 
+use super::live::{LiveProbe, Look, TargetRule};
 use crate::api::WindowProbe;
 use crate::core::observation::{Observation, Outcome};
 use crate::core::problem::Problem;
@@ -67,5 +68,19 @@ impl Window {
             By::Outside => format!("outside every allowed window; {}", next_opening()),
             By::Blackout(label) => format!("{}; {}", until(&format!("blackout {label}")), next_opening()),
         }
+    }
+}
+
+impl LiveProbe for Window {
+    fn name(&self) -> &'static str {
+        "window"
+    }
+
+    fn targets(&self) -> TargetRule {
+        TargetRule::None
+    }
+
+    fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
+        vec![self.observe(look.now)]
     }
 }

@@ -284,11 +284,11 @@ impl Engine {
             Which::Selected(_) => None,
         };
         let related = match probe {
-            ProbePlan::Live(live) => live.related(),
-            ProbePlan::Probed(_) => None,
+            ProbePlan::Live(live) => live.reads(),
+            ProbePlan::Probed(_) => Vec::new(),
         };
         let mut wanted = vec![(kind, name)];
-        wanted.extend(related.map(|r| (KindKey { api_version: r.api_version.to_owned(), kind: r.kind.to_owned() }, None)));
+        wanted.extend(related.into_iter().map(|r| (KindKey { api_version: r.api_version.to_owned(), kind: r.kind.to_owned() }, None)));
         for (kind, name) in wanted {
             self.subscribe_kind(key, &kind, name.as_deref());
         }
@@ -413,7 +413,7 @@ impl Engine {
         let Some(check) = self.checks.get(key) else { return };
         let Some(plan) = check.active() else { return };
         let ProbePlan::Live(probe) = &plan.probe else { return };
-        let found = live::evaluate(probe, plan.targets.as_ref(), &key.namespace, &self.kinds, &self.watches, now);
+        let found = live::evaluate(probe.as_ref(), plan.targets.as_ref(), &key.namespace, &self.kinds, &self.watches, now);
         let state = match found {
             live::Found::Waiting(message) => {
                 if check.state.reason == passing::NEVER_EVALUATED {

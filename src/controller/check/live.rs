@@ -3,14 +3,13 @@
 use super::objects::{KindKey, KindState, Reader, Untold, WatchKey, Watched};
 use super::plan::{TargetPlan, Which};
 use crate::api::conditions::passing;
-use crate::core::observation::{Observation, PANIC};
+use crate::core::observation::Observation;
 use crate::core::verdict::Evaluation;
-use crate::probe::Live;
+use crate::probe::{self, LiveProbe, Look};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What came of it.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub enum Found {
 
 /// Evaluates a live check of a namespace.
 pub fn evaluate(
-    probe: &Live,
+    probe: &dyn LiveProbe,
     targets: Option<&TargetPlan>,
     namespace: &str,
     kinds: &HashMap<KindKey, KindState>,
@@ -32,7 +31,7 @@ pub fn evaluate(
 ) -> Found {
     let reader = Reader { watches, now };
     let Some(targets) = targets else {
-        return Found::Evaluation(Evaluation::Observed(vec![observe(probe, None, &reader, now)]));
+        return Found::Evaluation(Evaluation::Observed(observe(probe, &[], namespace, &reader)));
     };
     let kind = KindKey { api_version: targets.api_version.clone(), kind: targets.kind.clone() };
     let served = match kinds.get(&kind) {
@@ -65,12 +64,13 @@ pub fn evaluate(
     if selected.is_empty() {
         return Found::Evaluation(Evaluation::NoTargets(nothing_found(targets, key.namespace.as_deref())));
     }
-    Found::Evaluation(Evaluation::Observed(selected.into_iter().map(|o| observe(probe, Some(o), &reader, now)).collect()))
+    Found::Evaluation(Evaluation::Observed(observe(probe, &selected, namespace, &reader)))
 }
 
 /// What else the probe reads may still be on its way.
-fn related_waiting(probe: &Live, namespace: &str, reader: &Reader<'_>) -> Option<String> {
-    let related = probe.related()?;
+fn related_waiting(probe: &dyn LiveProbe, namespace: &str, reader: &Reader<'_>) -> Option<String> {
+    let reads = probe.reads();
+    let related = reads.first()?;
     let kind = KindKey { api_version: related.api_version.to_owned(), kind: related.kind.to_owned() };
     let key = WatchKey { kind, namespace: Some(namespace.to_owned()) };
     match reader.watches.get(&key).map(|w| w.objects(&key, reader.now)) {
@@ -80,12 +80,8 @@ fn related_waiting(probe: &Live, namespace: &str, reader: &Reader<'_>) -> Option
     }
 }
 
-/// A panic in a probe is an error of that target and of nothing else.
-fn observe(probe: &Live, target: Option<&DynamicObject>, reader: &Reader<'_>, now: Timestamp) -> Observation {
-    catch_unwind(AssertUnwindSafe(|| probe.observe(target, reader, now))).unwrap_or_else(|_| {
-        let name = target.map(ResourceExt::name_any).unwrap_or_default();
-        Observation::error(name, PANIC, "the probe itself failed: this is a defect of the operator, please report it")
-    })
+fn observe(probe: &dyn LiveProbe, targets: &[&DynamicObject], namespace: &str, reader: &Reader<'_>) -> Vec<Observation> {
+    probe::observe(probe, &Look { targets, namespace, objects: reader, members: &[], now: reader.now })
 }
 
 fn nothing_found(targets: &TargetPlan, namespace: Option<&str>) -> String {

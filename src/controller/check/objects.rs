@@ -206,4 +206,9 @@ impl ReadObjects for Reader<'_> {
         let objects = watched.objects(&key, self.now).map_err(|untold| NotSynced { message: untold.message })?;
         Ok(objects.values().map(AsRef::as_ref).collect())
     }
+
+    fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced> {
+        let all = self.list(api_version, kind, namespace)?;
+        Ok(all.into_iter().find(|object| object.metadata.name.as_deref() == Some(name)))
+    }
 }

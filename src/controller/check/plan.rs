@@ -1,12 +1,12 @@
 //! A `PreflightCheck`, parsed into what the engine acts upon.
 
-use crate::api::{PreflightCheckSpec, Remediation, Targets};
+use crate::api::{PreflightCheckSpec, Remediation, TargetSource, Targets};
 use crate::core::problem::Problem;
 use crate::core::selector::Selector;
 use crate::core::text::single_line;
 use crate::core::validate;
 use crate::core::verdict::Settings;
-use crate::probe::{Attempts, Plan as ProbePlan};
+use crate::probe::{Attempts, Plan as ProbePlan, TargetRule};
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct TargetPlan {
     pub kind: String,
     /// Which of them.
     pub which: Which,
+    /// In which namespaces; `None`: in the check's own.
+    pub namespaces: Option<Selector>,
 }
 
 /// One by name, or many by labels.
@@ -50,17 +52,7 @@ impl CheckPlan {
     pub fn parse(spec: &PreflightCheckSpec, problems: &mut Vec<Problem>) -> Option<Self> {
         let settings = validate::settings(spec, problems);
         let probe = ProbePlan::parse(&spec.probe, problems);
-        let targets = match (&probe, &spec.targets) {
-            (Some(probe), Some(targets)) => target_plan(probe, targets, problems),
-            (Some(probe), None) if probe.needs_targets() => {
-                problems.push(Problem::new(
-                    "spec.targets",
-                    format!("the {} probe needs targets: apiVersion, kind, and name or selector", probe.name()),
-                ));
-                None
-            }
-            _ => None,
-        };
+        let targets = probe.as_ref().and_then(|probe| target_plan(probe, spec.targets.as_ref(), problems));
         if !problems.is_empty() {
             return None;
         }
@@ -79,25 +71,58 @@ impl CheckPlan {
     }
 }
 
-fn target_plan(probe: &ProbePlan, targets: &Targets, problems: &mut Vec<Problem>) -> Option<TargetPlan> {
-    if !probe.needs_targets() {
-        problems.push(Problem::new("spec.targets", format!("the {} probe carries its own target: remove this field", probe.name())));
-        return None;
-    }
-    if let Some(message) = probe.refuses(&targets.api_version, &targets.kind) {
-        problems.push(Problem::new("spec.targets.kind", message));
-        return None;
-    }
+fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<Problem>) -> Option<TargetPlan> {
+    let name = probe.name();
+    let mut problem = |field: &str, message: String| {
+        problems.push(Problem::new(field, message));
+        None
+    };
+    let targets = match (probe.targets(), targets) {
+        (TargetRule::None | TargetRule::Optional, None) => return None,
+        (TargetRule::None, Some(_)) => {
+            return problem("spec.targets", format!("the {name} probe carries its own target: remove this field"));
+        }
+        (TargetRule::Hosts, None) => {
+            return problem("spec.targets", format!("the {name} probe needs targets with source: Hosts, and name or selector"));
+        }
+        (_, None) => return problem("spec.targets", format!("the {name} probe needs targets: apiVersion, kind, and name or selector")),
+        (_, Some(targets)) => targets,
+    };
+    let (api_version, kind) = match (probe.targets(), targets.source) {
+        (TargetRule::Hosts, TargetSource::Hosts) => (HOST_REPORT.0.to_owned(), HOST_REPORT.1.to_owned()),
+        (TargetRule::Hosts, TargetSource::Objects) => {
+            return problem("spec.targets.source", format!("the {name} probe looks at hosts: write source: Hosts"));
+        }
+        (_, TargetSource::Hosts) => {
+            return problem("spec.targets.source", format!("only the host probe looks at Hosts: the targets of {name} are Objects"));
+        }
+        (rule, TargetSource::Objects) => {
+            let (Some(api_version), Some(kind)) = (targets.api_version.clone(), targets.kind.clone()) else {
+                return problem("spec.targets", "apiVersion and kind are required".to_owned());
+            };
+            if let TargetRule::OneOf(kinds, wanted) = rule
+                && !kinds.contains(&(api_version.as_str(), kind.as_str()))
+            {
+                let message = format!("the {name} probe cannot look at {kind} of {api_version}: its targets are {wanted}");
+                return problem("spec.targets.kind", message);
+            }
+            (api_version, kind)
+        }
+    };
     let which = match (&targets.name, &targets.selector) {
         (Some(name), None) => Which::Named(name.clone()),
         (None, Some(selector)) => Which::Selected(Selector::parse(selector, "spec.targets.selector", problems)?),
-        _ => {
-            problems.push(Problem::new("spec.targets", "exactly one of name and selector is required"));
-            return None;
-        }
+        _ => return problem("spec.targets", "exactly one of name and selector is required".to_owned()),
     };
-    Some(TargetPlan { api_version: targets.api_version.clone(), kind: targets.kind.clone(), which })
+    let namespaces = match &targets.namespace_selector {
+        Some(selector) => Some(Selector::parse(selector, "spec.targets.namespaceSelector", problems)?),
+        None => None,
+    };
+    Some(TargetPlan { api_version, kind, which, namespaces })
 }
+
+/// What hosts are as objects.
+const HOST_REPORT: (&str, &str) = ("holdpoint.dev/v1alpha1", "HostReport");
 
 /// The remediation as one line for a message.
 pub fn remediation(remediation: Option<&Remediation>) -> Option<String> {

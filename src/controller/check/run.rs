@@ -119,7 +119,7 @@ impl Shell {
                 Effect::Probe(key, number, probe, attempts) => {
                     let (outbound, inputs) = (self.context.outbound.clone(), self.inputs.clone());
                     clock::spawn(async move {
-                        let seen = probe::observe(&probe, &outbound, &key.namespace, attempts).await;
+                        let seen = probe::observe_probed(probe.as_ref(), &outbound, &key.namespace, attempts).await;
                         let _ = inputs.send(Input::Probed(key, number, seen)).await;
                     });
                 }

@@ -6,8 +6,9 @@ use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::gate::CheckFact;
 use crate::core::observation::Observation;
-use crate::probe::{Attempts, Probed};
+use crate::probe::{Attempts, ProbedProbe};
 use kube::api::DynamicObject;
+use std::sync::Arc;
 
 /// What happened.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub enum Effect {
     /// Ask the API server about a kind.
     Ask(KindKey),
     /// Run a probed evaluation and tell how it ended, with the same number.
-    Probe(CheckKey, u64, Probed, Attempts),
+    Probe(CheckKey, u64, Arc<dyn ProbedProbe>, Attempts),
     /// Write a status.
     Write(CheckKey, Box<PreflightCheckStatus>),
     /// Tell of a transition: the check's uid, whether it is bad news, the reason of the Event, and a line.

@@ -61,7 +61,7 @@ impl Check {
         let Some(plan) = self.active() else { return false };
         let target = plan.targets.as_ref().is_some_and(|t| t.api_version == kind.api_version && t.kind == kind.kind);
         let related = match &plan.probe {
-            ProbePlan::Live(live) => live.related().is_some_and(|r| r.api_version == kind.api_version && r.kind == kind.kind),
+            ProbePlan::Live(live) => live.reads().iter().any(|r| r.api_version == kind.api_version && r.kind == kind.kind),
             ProbePlan::Probed(_) => false,
         };
         target || related

@@ -1,0 +1,1 @@
+//! Who leads: the moves of one replica, from the Lease as it sees it.
