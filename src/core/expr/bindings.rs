@@ -1,6 +1,9 @@
-//! What an expression may speak of, of one admission request.
+//! What an expression may speak of: named values, such as the object of an admission request or the time.
 
+use super::clock;
 use super::functions::CONTEXT;
+use super::shape::SCALAR;
+use jiff::Timestamp;
 use kube::core::cel::cel::objects::{Key, Map, Value};
 use kube::core::cel::cel::{Context, IdedExpr};
 use serde_json::Value as Json;
@@ -13,18 +16,24 @@ pub const ROOTS: [&str; 3] = ["object", "oldObject", "request"];
 /// How deep a document may be nested. The API server's own JSON parser stops far below.
 const MAX_NESTING: usize = 200;
 
-/// The variables of one request, shared by all expressions that are evaluated for it. Nothing is converted or measured until an
+/// The variables of one occasion, shared by all expressions that are evaluated for it. Nothing is converted or measured until an
 /// expression refers to it, and then once.
 pub struct Bindings<'a> {
-    roots: [Root<'a>; 3],
+    roots: Vec<Root<'a>>,
     scope: RefCell<Context<'static>>,
 }
 
 struct Root<'a> {
-    name: &'static str,
-    value: Option<&'a Json>,
+    name: &'a str,
+    value: Source<'a>,
     size: OnceCell<Size>,
     bound: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Json(&'a Json),
+    Time(Timestamp),
 }
 
 /// How large a document is.
@@ -41,26 +50,45 @@ pub(super) struct Size {
 impl<'a> Bindings<'a> {
     /// The object (null on a delete), the old object (null on a create) and the request.
     pub fn new(object: &'a Json, old_object: Option<&'a Json>, request: &'a Json) -> Self {
-        let root = |name, value| Root { name, value, size: OnceCell::new(), bound: Cell::new(false) };
         let [first, second, third] = ROOTS;
-        Self {
-            roots: [root(first, Some(object)), root(second, old_object), root(third, Some(request))],
-            scope: RefCell::new(CONTEXT.new_inner_scope()),
-        }
+        Self::of(&[(first, object), (second, old_object.unwrap_or(&Json::Null)), (third, request)])
+    }
+
+    /// Documents by their names.
+    pub fn of(documents: &[(&'a str, &'a Json)]) -> Self {
+        // With room for the time.
+        let mut roots = Vec::with_capacity(documents.len() + 1);
+        roots.extend(documents.iter().map(|(name, document)| Root::new(name, Source::Json(document))));
+        Self { roots, scope: RefCell::new(CONTEXT.new_inner_scope()) }
+    }
+
+    /// The same, and an instant, in UTC.
+    #[must_use]
+    pub fn with_time(mut self, name: &'a str, instant: Timestamp) -> Self {
+        self.roots.push(Root::new(name, Source::Time(instant)));
+        self
     }
 
     fn root(&self, name: &str) -> Option<&Root<'a>> {
         self.roots.iter().find(|root| root.name == name)
     }
 
-    /// A variable's value as it came, and null where there is none.
+    /// A variable's document, if it is one.
     pub(super) fn json(&self, name: &str) -> Option<&'a Json> {
-        self.root(name).map(|root| root.value.unwrap_or(&Json::Null))
+        match self.root(name)?.value {
+            Source::Json(json) => Some(json),
+            Source::Time(_) => None,
+        }
     }
 
     /// A variable's size.
     pub(super) fn size(&self, name: &str) -> Option<Size> {
-        self.root(name).map(|root| *root.size.get_or_init(|| root.value.map_or_else(Size::default, |value| measure(value, u64::MAX))))
+        self.root(name).map(|root| {
+            *root.size.get_or_init(|| match root.value {
+                Source::Json(json) => measure(json, u64::MAX),
+                Source::Time(_) => SCALAR,
+            })
+        })
     }
 
     /// Evaluates an expression that refers to these variables.
@@ -78,19 +106,28 @@ impl<'a> Bindings<'a> {
             return Ok(());
         }
         if self.size(name).is_some_and(|size| size.depth > MAX_NESTING) {
-            return Err(Failure::TooDeep(root.name));
+            return Err(Failure::TooDeep(root.name.to_owned()));
         }
-        let value = root.value.map_or(Value::Null, convert);
+        let value = match root.value {
+            Source::Json(json) => convert(json),
+            Source::Time(instant) => clock::from_instant(instant).ok_or_else(|| Failure::Unknown(name.to_owned()))?,
+        };
         self.scope.try_borrow_mut().map_err(|_| Failure::Nested)?.add_variable_from_value(root.name, value);
         root.bound.set(true);
         Ok(())
     }
 }
 
+impl<'a> Root<'a> {
+    const fn new(name: &'a str, value: Source<'a>) -> Self {
+        Self { name, value, size: OnceCell::new(), bound: Cell::new(false) }
+    }
+}
+
 /// Why there is no value.
 pub(super) enum Failure {
     Execution(Box<kube::core::cel::cel::ExecutionError>),
-    TooDeep(&'static str),
+    TooDeep(String),
     Unknown(String),
     Nested,
 }
@@ -138,3 +175,6 @@ pub(super) fn measure(json: &Json, limit: u64) -> Size {
 pub(super) fn count(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,37 @@
 //! What can be told about an expression without evaluating it: names, functions, how they are called, and that it is true or false.
 
 use super::functions::{self, Form, Function, Gives, Growth};
-use super::pattern;
+use super::{clock, pattern};
+use crate::core::text::single_line;
 use kube::core::cel::cel::IdedExpr;
 use kube::core::cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 
 /// The longest list that `lists.range` may make.
 const MAX_RANGE: i64 = 1000;
+/// The longest name of a time zone that a mistake repeats, in characters.
+const MAX_ZONE_CHARS: usize = 64;
 /// How many mistakes are told at once.
 const MAX_MISTAKES: usize = 3;
 
+/// What an expression must give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// True or false.
+    Truth,
+    /// A text.
+    Text,
+}
+
 /// What is wrong with a parsed expression, one sentence each.
-pub(super) fn check(expression: &IdedExpr, roots: &[&str]) -> Vec<String> {
+pub(super) fn check(expression: &IdedExpr, roots: &[&str], wanted: Wanted) -> Vec<String> {
     let mut checker = Checker { roots, locals: Vec::new(), mistakes: Vec::new() };
     checker.visit(expression);
-    if let Some(kind) = certainly_not_boolean(expression) {
-        checker.mistake(format!("the expression must be true or false, and it is {kind}"));
+    let (must_be, otherwise) = match wanted {
+        Wanted::Truth => ("true or false", certainly_not_boolean(expression)),
+        Wanted::Text => ("a text", certainly_not_text(expression)),
+    };
+    if let Some(kind) = otherwise {
+        checker.mistake(format!("the expression must be {must_be}, and it is {kind}"));
     }
     checker.mistakes
 }
@@ -162,9 +178,6 @@ impl<'e> Checker<'e> {
             Form::Either if !as_method => (function.arguments.0 + 1, function.arguments.1 + 1),
             Form::Method | Form::Global | Form::Either => function.arguments,
         };
-        if name.starts_with("get") && call.args.len() == 1 {
-            return self.mistake(format!("`{name}` takes no time zone here: times are in the zone that they are written in"));
-        }
         if call.args.len() < expected.0 || call.args.len() > expected.1 {
             let takes = if expected.0 == expected.1 { expected.0.to_string() } else { format!("{} to {}", expected.0, expected.1) };
             return self.mistake(format!("`{}` takes {takes} arguments, and has {}", function.name, call.args.len()));
@@ -178,6 +191,9 @@ impl<'e> Checker<'e> {
         match (function.growth, last) {
             (Growth::Range, Some(Expr::Literal(LiteralValue::Int(count)))) if (0..=MAX_RANGE).contains(count.inner()) => {}
             (Growth::Range, _) => self.mistake(format!("`lists.range` needs a number from 0 to {MAX_RANGE}, written out")),
+            (Growth::Clock, Some(Expr::Literal(LiteralValue::String(zone)))) if !clock::is_zone(zone.inner()) => {
+                self.mistake(format!("there is no time zone `{}`", single_line(zone.inner(), MAX_ZONE_CHARS)));
+            }
             (Growth::Regex(_), _) => {
                 let at = usize::from(call.target.is_none());
                 if let Some(Expr::Literal(LiteralValue::String(text))) = call.args.get(at).map(|argument| &argument.expr)
@@ -244,6 +260,29 @@ fn certainly_not_boolean(expression: &IdedExpr) -> Option<&'static str> {
             operators::OPT_INDEX | operators::OPT_SELECT => Some("an optional value: add .orValue(false)"),
             name if is_operator(name) => None,
             _ => resolve(call).0.filter(|function| function.gives == Gives::Other).map(|_| "neither"),
+        },
+        _ => None,
+    }
+}
+
+/// What an expression is, if it is certainly not a text.
+fn certainly_not_text(expression: &IdedExpr) -> Option<&'static str> {
+    const TRUTH: Option<&str> = Some("true or false");
+    match &expression.expr {
+        Expr::Literal(LiteralValue::String(_)) => None,
+        Expr::Literal(_) => literal_kind(expression),
+        Expr::List(_) => Some("a list"),
+        Expr::Map(_) => Some("a map"),
+        Expr::Comprehension(it) if matches!(it.accu_init.expr, Expr::List(_)) => Some("a list"),
+        Expr::Comprehension(_) => TRUTH,
+        Expr::Select(select) if select.test => TRUTH,
+        Expr::Call(call) => match call.func_name.as_str() {
+            operators::CONDITIONAL => call.args.iter().skip(1).find_map(certainly_not_text),
+            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO | operators::NEGATE => Some("a number"),
+            operators::OPT_INDEX | operators::OPT_SELECT => Some("an optional value: add .orValue('')"),
+            operators::ADD | operators::INDEX => None,
+            name if is_operator(name) => TRUTH,
+            _ => resolve(call).0.filter(|function| function.gives == Gives::Bool).and(TRUTH),
         },
         _ => None,
     }

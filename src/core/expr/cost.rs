@@ -15,7 +15,7 @@ use kube::core::cel::cel::IdedExpr;
 use kube::core::cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use std::rc::Rc;
 
-/// The most units that an expression may cost.
+/// The most units that an expression may cost, wherever nothing less is said.
 pub const LIMIT: u64 = 1_000_000;
 /// A function is looked up by name.
 const CALL: u64 = 8;
@@ -26,17 +26,22 @@ const CONVERSION: u64 = 2;
 /// Compiling a regular expression, for each state, and at all.
 const COMPILE: u64 = 8;
 const COMPILE_ANY: u64 = 200;
+/// A time zone is looked up.
+const ZONE: u64 = 16;
 /// The bytes of memory that count as a unit.
 const UNIT_BYTES: u64 = 16;
 
-/// The most that an expression over these variables can cost.
-pub(super) fn bound(expression: &IdedExpr, fixed: Option<u64>, variables: &[String], bindings: &Bindings<'_>) -> u64 {
+/// The most that an expression over these variables can cost. Beyond `limit` it is not computed to the end.
+pub(super) fn bound(expression: &IdedExpr, fixed: Option<u64>, variables: &[String], bindings: &Bindings<'_>, limit: u64) -> u64 {
     let conversions = variables.iter().filter_map(|name| bindings.size(name)).fold(0_u64, |sum, size| sum.saturating_add(size.work()));
     let conversions = conversions.saturating_mul(CONVERSION);
     if let Some(fixed) = fixed {
         return conversions.saturating_add(fixed);
     }
-    let mut walker = Walker { bindings, surveyor: Surveyor::new(), locals: Vec::new(), memory: 0 };
+    if conversions > limit {
+        return conversions;
+    }
+    let mut walker = Walker { bindings, surveyor: Surveyor::with_fuel(limit / 2), locals: Vec::new(), memory: 0 };
     let (units, result) = walker.walk(expression);
     let units = units.saturating_add(walker.surveyor.size(&result).work()).saturating_add(conversions);
     if walker.surveyor.exhausted() { u64::MAX } else { units.max(walker.memory / UNIT_BYTES) }
@@ -276,6 +281,7 @@ impl<'e, 'v> Walker<'e, '_, 'v> {
         let of = size(0);
         match growth {
             Growth::Scalar => (0, scalar()),
+            Growth::Clock => (if inputs.len() > 1 { ZONE } else { 0 }, scalar()),
             Growth::Same => (0, inputs.iter().skip(1).fold(receiver(), |any, input| Surveyor::either(any, input.shape.clone()))),
             Growth::Element => (of.work(), self.surveyor.any(&receiver())),
             Growth::Sort => (of.work().saturating_mul(16), receiver()),

@@ -79,7 +79,7 @@ pub(super) fn too_costly(cost: u64, limit: u64) -> String {
     if cost == u64::MAX {
         return format!("the expression was not evaluated: its cost cannot be bounded, and may be {limit}");
     }
-    format!("the expression was not evaluated: it can cost {cost} units for this request, and may cost {limit}")
+    format!("the expression was not evaluated: it can cost {cost} units here, and may cost {limit}")
 }
 
 pub(super) fn type_name(value: &Value) -> String {
@@ -113,7 +113,7 @@ fn execution(error: &ExecutionError) -> String {
         ExecutionError::Overflow(operator, ..) => format!("the result of `{operator}` does not fit in 64 bits"),
         ExecutionError::IndexOutOfBounds(_) => "an index is outside its list".to_owned(),
         ExecutionError::UnexpectedType { .. } => "a function or an index was given a type that it does not take".to_owned(),
-        _ => "the expression has no value for this request".to_owned(),
+        _ => "the expression has no value here".to_owned(),
     }
 }
 

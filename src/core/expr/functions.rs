@@ -68,6 +68,8 @@ pub(super) enum Growth {
     Regex(bool),
     /// `lists.range`.
     Range,
+    /// An instant in a time zone, which is looked up.
+    Clock,
 }
 
 /// A function of the table.
@@ -124,7 +126,7 @@ const GROUPS: &[Group] = &[
     (Form::Method, (1, 1), Gives::Other, Growth::Text(4), "validate"),
     (Form::Method, (0, 0), Gives::Bool, Growth::Scalar, "hasValue isInteger isSorted isLoopback isUnspecified isLinkLocalMulticast isLinkLocalUnicast isGlobalUnicast"),
     (Form::Method, (0, 0), Gives::Other, Growth::Scalar, "asInteger asApproximateFloat sign family prefixLength masked major minor patch"),
-    (Form::Method, (0, 0), Gives::Other, Growth::Scalar, "getFullYear getMonth getDayOfYear getDayOfMonth getDate getDayOfWeek getHours getMinutes getSeconds getMilliseconds"),
+    (Form::Method, (0, 1), Gives::Other, Growth::Clock, "getFullYear getMonth getDayOfYear getDayOfMonth getDate getDayOfWeek getHours getMinutes getSeconds getMilliseconds"),
     (Form::Method, (0, 0), Gives::Any, Growth::Same, "value"),
     (Form::Method, (1, 1), Gives::Any, Growth::Same, "orValue or"),
     (Form::Method, (0, 0), Gives::Other, Growth::Element, "first last"),
@@ -170,6 +172,7 @@ pub(super) static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
     context.add_function("size", size);
     context.add_function(EQUAL, equal);
     context.add_function(MEMBER, member);
+    super::clock::add_to(&mut context);
     context
 });
 

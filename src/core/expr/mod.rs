@@ -1,11 +1,13 @@
 //! Expressions in CEL: compiled once, checked for what can be known beforehand, bounded for the variables at hand, evaluated.
 //!
 //! Compiling and evaluating recurse. `scan` bounds how deep, so that a stack of 2 MiB is enough; a caller's threads should have
-//! more. An evaluation cannot be interrupted; `cost` bounds how long it can take, to about 0.1 s.
+//! more. An evaluation cannot be interrupted, so `cost` bounds beforehand how long it can take: to about 0.1 s, or to what its caller
+//! can spare.
 
 mod bindings;
 mod certain;
 mod check;
+mod clock;
 mod cost;
 mod explain;
 mod functions;
@@ -24,6 +26,7 @@ pub use cost::LIMIT;
 
 use super::problem::Problem;
 use crate::api::MAX_EXPRESSION_BYTES;
+use check::Wanted;
 use kube::core::cel::cel::IdedExpr;
 use kube::core::cel::cel::objects::Value;
 use kube::core::cel::cel::parser::{ParseErrors, Parser};
@@ -37,6 +40,12 @@ pub struct Expression {
     inner: Arc<Inner>,
 }
 
+/// A compiled expression that is a text. Cheap to clone.
+#[derive(Clone)]
+pub struct TextExpression {
+    inner: Arc<Inner>,
+}
+
 struct Inner {
     source: String,
     program: IdedExpr,
@@ -47,7 +56,7 @@ struct Inner {
     certain_when: Option<String>,
 }
 
-/// Why an expression is neither true nor false.
+/// Why an expression does not have a value, or not one of the right type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
     /// It was not evaluated.
@@ -70,35 +79,31 @@ pub enum EvaluationError {
         /// The type of what it is.
         was: String,
     },
+    /// It was to be a text.
+    #[error("the expression must be a text, and it was a value of type {was}")]
+    NotText {
+        /// The type of what it is.
+        was: String,
+    },
 }
 
 impl Expression {
     /// Compiles an expression of a field, over the variables `roots`. What is wrong becomes problems of that field.
     pub fn compile(source: &str, field: &str, roots: &[&str], problems: &mut Vec<Problem>) -> Option<Self> {
-        match compile(source, roots) {
-            Ok(inner) => Some(Self { inner: Arc::new(inner) }),
-            Err(mistakes) => {
-                problems.extend(mistakes.iter().map(|mistake| Problem::new(field, mistake)));
-                None
-            }
-        }
+        Inner::compile(source, field, roots, Wanted::Truth, problems).map(|inner| Self { inner })
     }
 
     /// Whether it is true of these variables.
     pub fn evaluate(&self, bindings: &Bindings<'_>) -> Result<bool, EvaluationError> {
-        let Inner { program, variables, fixed_cost, .. } = &*self.inner;
-        let cost = cost::bound(program, *fixed_cost, variables, bindings);
-        if cost > LIMIT {
-            return Err(EvaluationError::TooCostly { cost, limit: LIMIT });
-        }
-        // The interpreter panics on some input that a user can write: -(-9223372036854775807 - 1), b'a'.contains(b''), quantities
-        // that are 39 digits apart, durations of centuries. The variables are not changed by an evaluation, so they stay usable.
-        let value = catch_unwind(AssertUnwindSafe(|| bindings.evaluate(program, variables)));
-        match value {
-            Ok(Ok(Value::Bool(value))) => Ok(value),
-            Ok(Ok(other)) => Err(EvaluationError::NotBoolean { was: explain::type_name(&other) }),
-            Ok(Err(failure)) => Err(EvaluationError::Failed { message: explain::failure(&failure) }),
-            Err(panic) => Err(EvaluationError::Failed { message: explain::panic(&*panic) }),
+        self.evaluate_within(bindings, &mut { LIMIT })
+    }
+
+    /// Whether it is true of these variables, at the expense of an allowance of units. What it can cost at most is taken from there; if
+    /// that is more than is left, it is not evaluated and nothing is taken.
+    pub fn evaluate_within(&self, bindings: &Bindings<'_>, allowance: &mut u64) -> Result<bool, EvaluationError> {
+        match self.inner.value(bindings, allowance)? {
+            Value::Bool(value) => Ok(value),
+            other => Err(EvaluationError::NotBoolean { was: explain::type_name(&other) }),
         }
     }
 
@@ -115,7 +120,54 @@ impl Expression {
 
     /// Whether it refers to a variable.
     pub fn references(&self, root: &str) -> bool {
-        self.inner.variables.iter().any(|variable| variable == root)
+        self.inner.references(root)
+    }
+}
+
+impl TextExpression {
+    /// As [`Expression::compile`].
+    pub fn compile(source: &str, field: &str, roots: &[&str], problems: &mut Vec<Problem>) -> Option<Self> {
+        Inner::compile(source, field, roots, Wanted::Text, problems).map(|inner| Self { inner })
+    }
+
+    /// The text, at the expense of an allowance; see [`Expression::evaluate_within`]. As it is: of any length, with any character.
+    pub fn evaluate_within(&self, bindings: &Bindings<'_>, allowance: &mut u64) -> Result<String, EvaluationError> {
+        match self.inner.value(bindings, allowance)? {
+            Value::String(text) => Ok(Arc::unwrap_or_clone(text)),
+            other => Err(EvaluationError::NotText { was: explain::type_name(&other) }),
+        }
+    }
+
+    /// Whether it refers to a variable.
+    pub fn references(&self, root: &str) -> bool {
+        self.inner.references(root)
+    }
+}
+
+impl Inner {
+    fn compile(source: &str, field: &str, roots: &[&str], wanted: Wanted, problems: &mut Vec<Problem>) -> Option<Arc<Self>> {
+        compile(source, roots, wanted)
+            .map_err(|mistakes| problems.extend(mistakes.iter().map(|mistake| Problem::new(field, mistake))))
+            .map(Arc::new)
+            .ok()
+    }
+
+    fn references(&self, root: &str) -> bool {
+        self.variables.iter().any(|variable| variable == root)
+    }
+
+    fn value(&self, bindings: &Bindings<'_>, allowance: &mut u64) -> Result<Value, EvaluationError> {
+        let Self { program, variables, fixed_cost, .. } = self;
+        let limit = *allowance;
+        let cost = cost::bound(program, *fixed_cost, variables, bindings, limit);
+        *allowance = limit.checked_sub(cost).ok_or(EvaluationError::TooCostly { cost, limit })?;
+        // The interpreter panics on some input that a user can write: -(-9223372036854775807 - 1), b'a'.contains(b''), quantities
+        // that are 39 digits apart, durations of centuries. The variables are not changed by an evaluation, so they stay usable.
+        match catch_unwind(AssertUnwindSafe(|| bindings.evaluate(program, variables))) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(EvaluationError::Failed { message: explain::failure(&failure) }),
+            Err(panic) => Err(EvaluationError::Failed { message: explain::panic(&*panic) }),
+        }
     }
 }
 
@@ -125,7 +177,13 @@ impl fmt::Debug for Expression {
     }
 }
 
-fn compile(source: &str, roots: &[&str]) -> Result<Inner, Vec<String>> {
+impl fmt::Debug for TextExpression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TextExpression").field(&self.inner.source).finish()
+    }
+}
+
+fn compile(source: &str, roots: &[&str], wanted: Wanted) -> Result<Inner, Vec<String>> {
     if source.len() > MAX_EXPRESSION_BYTES {
         return Err(vec![format!("the expression is {} bytes long, and may be {MAX_EXPRESSION_BYTES}", source.len())]);
     }
@@ -134,7 +192,7 @@ fn compile(source: &str, roots: &[&str]) -> Result<Inner, Vec<String>> {
     }
     scan::scan(source).map_err(|refusal| vec![explain::refusal(source, &refusal)])?;
     let program = parse(source)?;
-    let mistakes = check::check(&program, roots);
+    let mistakes = check::check(&program, roots, wanted);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }

@@ -5,9 +5,6 @@ use serde_json::Value as Json;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// How many documents may be looked at to bound one expression. What takes longer to bound is too costly to evaluate.
-const FUEL: u64 = 500_000;
-
 /// What a value can be.
 #[derive(Clone)]
 pub(super) enum Shape<'v> {
@@ -63,8 +60,9 @@ pub(super) struct Surveyor {
 }
 
 impl<'v> Surveyor {
-    pub(super) fn new() -> Self {
-        Self { fuel: Cell::new(FUEL) }
+    /// With how many documents may be looked at. What takes longer to bound is too costly to evaluate.
+    pub(super) fn with_fuel(fuel: u64) -> Self {
+        Self { fuel: Cell::new(fuel) }
     }
 
     pub(super) fn exhausted(&self) -> bool {
