@@ -6,7 +6,6 @@
 
 use super::clock_offset::Offset;
 use super::verdict::{CLOCK_TOLERANCE, Standing, State, Verdict};
-use crate::api::conditions::passing as reason;
 use jiff::{SignedDuration, Timestamp};
 
 /// How old the proof may be that the watches deliver. Without one, what was watched counts as unknown.
@@ -112,9 +111,6 @@ impl Freshness {
 
 /// What a state is worth at an instant, to this replica.
 pub fn standing(state: &State, basis: &Basis, freshness: &Freshness, now: Timestamp) -> Standing {
-    if state.reason == reason::NOT_APPLICABLE {
-        return Standing::NotApplicable;
-    }
     let believed = match state.verdict {
         Verdict::Failing | Verdict::Unknown => return state.standing(now),
         Verdict::Passing => Standing::Passing,

@@ -7,6 +7,7 @@ pub mod expr;
 pub mod freshness;
 pub mod gate;
 pub mod gate_status;
+pub mod json_path;
 pub mod lease;
 pub mod netpolicy;
 pub mod observation;

@@ -132,6 +132,9 @@ impl State {
             Verdict::Failing => return Standing::Failing,
             // What turned stale stays stale: a gate's `respond` tells it from what could not be told.
             Verdict::Unknown if self.reason == reason::STALE => return Standing::Stale,
+            Verdict::Unknown if self.reason == reason::NOT_APPLICABLE => {
+                return if self.holds_until.is_some_and(|t| now >= t) { Standing::Unknown } else { Standing::NotApplicable };
+            }
             Verdict::Unknown => return Standing::Unknown,
             Verdict::Passing => Standing::Passing,
             Verdict::Warning => Standing::Warning,

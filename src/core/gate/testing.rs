@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 
 use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, decide, judge};
+use crate::api::conditions::passing;
 use crate::api::{ClusterExperimentGate, ExperimentGate, Operation, Severity};
 use crate::core::expr::Bindings;
 use crate::core::observation::{Observation, Outcome};
@@ -94,6 +95,7 @@ pub(crate) fn seen(outcome: Outcome) -> Observation {
 /// A state that is worth this at `at(0)`, evaluated 12 s (if stale: 11 min) before.
 pub(crate) fn state(standing: Standing) -> State {
     let (outcome, when) = match standing {
+        Standing::NotApplicable => return State::unevaluated(passing::NOT_APPLICABLE, "not applicable", VecDeque::new()),
         Standing::Passing => (Outcome::Pass, at(-12)),
         Standing::Warning => (Outcome::Warn, at(-12)),
         Standing::Stale => (Outcome::Pass, at(-660)),

@@ -312,11 +312,11 @@ fn what_is_being_deleted_fails_and_what_cannot_be_read_is_no_data() {
 
 #[test]
 fn only_workloads_of_apps_v1_have_a_rollout() {
-    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
-        assert!(Rollout::accepts("apps/v1", kind));
-        assert!(!Rollout::accepts("apps/v1beta1", kind));
-    }
-    assert!(!Rollout::accepts("apps/v1", "ReplicaSet"));
+    let spec: RolloutProbe = serde_json::from_value(json!({})).unwrap();
+    let TargetRule::OneOf(kinds, _) = Rollout::parse(&spec, "spec.probe.rollout", &mut Vec::new()).unwrap().targets() else {
+        panic!("a rollout has targets of certain kinds")
+    };
+    assert_eq!(kinds, [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")]);
     let seen = observe(json!({}), workload("ReplicaSet", json!({"replicas": 1}), json!({"replicas": 1})));
     assert_eq!((seen.outcome, seen.reason), (Outcome::Error, UNSUPPORTED_KIND));
     let untyped = observe(json!({}), json!({"metadata": {"name": "x"}}));

@@ -166,7 +166,7 @@ proptest! {
                     continue;
                 };
                 let told_to = match check.state.standing(at(0)) {
-                    Standing::Passing | Standing::Warning => true,
+                    Standing::NotApplicable | Standing::Passing | Standing::Warning => true,
                     Standing::Stale => gate.respond.stale != Response::Deny,
                     Standing::Unknown => gate.respond.unknown != Response::Deny,
                     Standing::Failing => gate.respond.failing != Response::Deny,
