@@ -14,6 +14,7 @@ pub mod conditions;
 pub mod crd_yaml;
 mod experiment_gate;
 mod gate;
+mod host_report;
 mod preflight_check;
 mod probes;
 
@@ -22,11 +23,16 @@ pub use experiment_gate::{CheckReference, ExperimentGate, ExperimentGateSpec, Ga
 pub use gate::{
     Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Respond, Response, Rule,
 };
+pub use host_report::{
+    ClockFact, ContainerRuntimeFact, DiskFact, FileFact, HEARTBEAT_NAMESPACE, HostFacts, HostReport, HostReportContent, HugepagesFact,
+    KernelFact, LoadFact, MAX_SILENCE_SECONDS, MemoryFact, PortFact, PresenceFact, TextFact,
+};
 pub use preflight_check::{
     Dependency, History, Outcomes, Override, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, Quorum, Remediation, Retries, Reuse,
     ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
 };
 pub use probes::{
+    ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HugepagesRequirement, KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
     AnalysisProbe, CapacityProbe, CelProbe, CompositeProbe, DisruptionBudgetProbe, HostProbe, KeysProbe, Member, QuotaProbe,
     Blackout, BodyExpectation, CertificateAuthority, ConditionProbe, ConditionStatus, Cordoned, DateRange, ForbiddenTaint, HttpHeader,
     HttpMethod, HttpProbe, JsonPathEquals, KeyReference, NodeProbe, Probe, RolloutProbe, TcpProbe, TimeRange, Weekday, WindowProbe,

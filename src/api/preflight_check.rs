@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
     shortname = "pfc",
     category = "holdpoint",
     namespaced,
+    selectable = ".spec.targets.source",
     derive = "PartialEq",
     status = "PreflightCheckStatus",
     doc = "A PreflightCheck keeps one verdict current: is this target fit for what is about to start? Gates require checks; `kubectl get pfc` shows them; `kubectl wait --for=condition=Passing pfc/NAME` waits for one.",

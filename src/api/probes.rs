@@ -20,7 +20,10 @@ pub use capacity::CapacityProbe;
 pub use cel::CelProbe;
 pub use composite::{CompositeProbe, Member};
 pub use disruption_budget::DisruptionBudgetProbe;
-pub use host::HostProbe;
+pub use host::{
+    ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HostProbe, HugepagesRequirement,
+    KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
+};
 pub use keys::KeysProbe;
 pub use quota::QuotaProbe;
 

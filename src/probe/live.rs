@@ -84,8 +84,8 @@ pub enum Place {
     Targets,
     /// In all namespaces.
     Everywhere,
-    /// In the operator's namespace, read as the operator itself: what is there is no tenant's.
-    Operator,
+    /// In one namespace of the operator's own, read as the operator itself: what is there is no tenant's.
+    Owned(&'static str),
 }
 
 /// An object that a probed check fetches.
