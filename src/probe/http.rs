@@ -9,8 +9,9 @@
 use super::live::{ProbedProbe, Reference};
 use super::net::{Deadline, DialError, Dialer, Step};
 use super::plan::{MAX_COMMAND_CHARS, Outbound, ReferenceKind};
-use crate::api::{BodyExpectation, CertificateAuthority, HttpHeader, HttpMethod, HttpProbe, JsonPathEquals, KeyReference};
+use crate::api::{BodyExpectation, CertificateAuthority, HttpHeader, HttpMethod, HttpProbe, KeyReference};
 use crate::clock;
+use crate::core::json_path::{NotOne, SinglePath, text_of};
 use crate::core::observation::{NO_DATA, Observation, Outcome};
 use crate::core::problem::Problem;
 use crate::core::text::single_line;
@@ -22,8 +23,6 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde_json_path::JsonPath;
-use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 use std::pin::pin;
@@ -52,8 +51,6 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The most of an answer's status line and headers that is read.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
-/// How deep brackets may nest in a JSON path. The parser and the evaluation recurse.
-const MAX_PATH_DEPTH: usize = 6;
 
 /// Headers that belong to the connection, or that the operator sets itself.
 const FORBIDDEN_HEADERS: [&str; 11] = [
@@ -93,8 +90,7 @@ struct Expectation {
 
 #[derive(Clone, Debug)]
 struct JsonExpectation {
-    path: JsonPath,
-    shown: String,
+    path: SinglePath,
     equals: String,
 }
 
@@ -217,7 +213,7 @@ impl Http {
         let Some(body) = &self.body else {
             return saw(Outcome::Pass, ANSWERED, &format!("answered {status}")).measured(status.to_string(), wanted);
         };
-        let path = body.json.as_ref().map_or("", |json| json.shown.as_str());
+        let path = body.json.as_ref().map_or("", |json| json.path.shown());
         match answer.body {
             Ok(()) => {
                 saw(Outcome::Pass, ANSWERED, &format!("answered {status} with the expected body")).measured(status.to_string(), wanted)
@@ -374,50 +370,11 @@ fn parse_body(body: &BodyExpectation, method: HttpMethod, field: &str, problems:
         problems.push(Problem::new(field, "set contains, jsonPath or both"));
     }
     let json = body.json_path.as_ref().and_then(|json| {
-        parse_json_path(json).map_err(|message| problems.push(Problem::new(format!("{field}.jsonPath.path"), message))).ok()
+        let path =
+            SinglePath::parse(&json.path).map_err(|message| problems.push(Problem::new(format!("{field}.jsonPath.path"), message))).ok()?;
+        Some(JsonExpectation { path, equals: json.equals.clone() })
     });
     (problems.len() == before).then(|| Expectation { contains: body.contains.clone(), json })
-}
-
-/// A JSON path is a program that a tenant writes, and an endpoint of the tenant's choice gives it its input. What makes its running time
-/// grow faster than the product of its own length and the body's is refused: `$..*..*..*` visits a node once for every way that leads
-/// to it, `[0,0][0,0]` doubles with each step, `$[?$..a]` and `$..[?@.a]` look at every node for every node, and `match` compiles its pattern
-/// for every node. A path that finds exactly one value has no need of them.
-fn parse_json_path(json: &JsonPathEquals) -> Result<JsonExpectation, String> {
-    if json.path.len() > 1024 {
-        return Err("is longer than 1024 bytes".to_owned());
-    }
-    let mut quote = None;
-    let mut escaped = false;
-    let (mut depth, mut descents, mut previous) = (0_usize, 0_usize, ' ');
-    let mut filters = false;
-    for (index, c) in json.path.char_indices() {
-        if let Some(open) = quote {
-            quote = (escaped || c != open).then_some(open);
-            escaped = !escaped && c == '\\';
-            continue;
-        }
-        match c {
-            '\'' | '"' => quote = Some(c),
-            '[' | '(' => depth += 1,
-            ']' | ')' => depth = depth.saturating_sub(1),
-            '?' => filters = true,
-            '.' if previous == '.' => descents += 1,
-            ',' => return Err("must not select with a comma, nor use match() or search(): it must find exactly one value".to_owned()),
-            '$' if index > 0 => return Err("must not use $ but as its first character: in a filter use @".to_owned()),
-            _ => {}
-        }
-        if depth > MAX_PATH_DEPTH {
-            return Err(format!("nests brackets deeper than {MAX_PATH_DEPTH}"));
-        }
-        if descents > usize::from(!filters) {
-            return Err("must not use `..` twice, nor with a filter: name the members in between".to_owned());
-        }
-        previous = c;
-    }
-    let path =
-        JsonPath::parse(&json.path).map_err(|error| format!("is not a JSON path of RFC 9535, such as $.database.connected: {error}"))?;
-    Ok(JsonExpectation { path, shown: single_line(&json.path, 96), equals: json.equals.clone() })
 }
 
 struct Answer {
@@ -444,16 +401,11 @@ impl Expectation {
         }
         let Some(json) = &self.json else { return Ok(()) };
         let document: serde_json::Value = serde_json::from_slice(body).map_err(|_| Unlike::NotJson)?;
-        let mut found = json.path.query(&document).into_iter();
-        let value = found.next().ok_or(Unlike::NoValue)?;
-        if found.next().is_some() {
-            return Err(Unlike::SeveralValues);
-        }
-        let text = match value {
-            serde_json::Value::String(text) => Cow::Borrowed(text.as_str()),
-            other => Cow::Owned(other.to_string()),
-        };
-        if text == json.equals.as_str() { Ok(()) } else { Err(Unlike::Value) }
+        let value = json.path.find(&document).map_err(|why| match why {
+            NotOne::NoValue => Unlike::NoValue,
+            NotOne::SeveralValues => Unlike::SeveralValues,
+        })?;
+        if text_of(value) == json.equals.as_str() { Ok(()) } else { Err(Unlike::Value) }
     }
 }
 

@@ -12,6 +12,7 @@ mod cost;
 mod explain;
 mod functions;
 mod pattern;
+mod projection;
 mod rewrite;
 mod scan;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use bindings::{Bindings, ROOTS};
 pub use certain::quoted;
 pub use cost::LIMIT;
+pub use projection::Projection;
 
 use super::problem::Problem;
 use crate::api::MAX_EXPRESSION_BYTES;
@@ -122,6 +124,11 @@ impl Expression {
     pub fn references(&self, root: &str) -> bool {
         self.inner.references(root)
     }
+
+    /// Which parts of a variable's document it looks at.
+    pub fn looks_at(&self, root: &str) -> Projection {
+        Projection::of(&self.inner.program, root)
+    }
 }
 
 impl TextExpression {
@@ -141,6 +148,11 @@ impl TextExpression {
     /// Whether it refers to a variable.
     pub fn references(&self, root: &str) -> bool {
         self.inner.references(root)
+    }
+
+    /// Which parts of a variable's document it looks at.
+    pub fn looks_at(&self, root: &str) -> Projection {
+        Projection::of(&self.inner.program, root)
     }
 }
 

@@ -560,37 +560,6 @@ fn a_users_own_header_replaces_the_default_and_is_not_printed() {
 }
 
 #[test]
-fn a_json_path_that_costs_too_much_is_refused() {
-    for path in [
-        "$..*..*".to_owned(),
-        format!("${}", "[0,0]".repeat(100)),
-        "$[?match(@, '(a{1000}){1000}')]".to_owned(),
-        "$[?$..a]".to_owned(),
-        "$..[?@.a]".to_owned(),
-        "$[?@..a]".to_owned(),
-        format!("$[?{}@.a{}]", "(".repeat(400), ")".repeat(400)),
-        format!("$[?{}", "(".repeat(1000)),
-        format!("${}", "[?@".repeat(300)),
-        "x".repeat(1025),
-        String::new(),
-    ] {
-        assert!(parse(&HttpProbe { body: Some(at_path(&path, "x")), ..spec("http://a") }).is_err(), "{path}");
-    }
-    for path in [
-        "$",
-        "$.a['b,c..$'].d",
-        "$[\"a\\\",$\"]",
-        "$..a",
-        "$.list[?@.name == 'x'].v[*]",
-        "$[?(@.a == 1 && (@.b == 'c' || !@.d))].e",
-        "$[-1]",
-        "$[1:2]",
-    ] {
-        assert!(parse(&HttpProbe { body: Some(at_path(path, "x")), ..spec("http://a") }).is_ok(), "{path}");
-    }
-}
-
-#[test]
 fn the_costliest_paths_that_are_accepted_cost_little() {
     let flat = format!("[{}]", vec!["[]"; MAX_BODY_BYTES / 3 - 1].join(","));
     let deep = format!("{}{}{}", "[".repeat(120), vec!["0"; 32_000].join(","), "]".repeat(120));
@@ -608,18 +577,6 @@ fn the_costliest_paths_that_are_accepted_cost_little() {
             let took = clock::instant().duration_since(started);
             eprintln!("{took:?} {path:.20}");
             assert!(took < Duration::from_secs(10), "{took:?} {path}");
-        }
-    }
-}
-
-#[test]
-fn brackets_do_not_make_the_path_parser_slow() {
-    for inner in ["(", "!(", "!", "[?@", "@[?", "length(", "count(@["] {
-        for path in [format!("$[?{}", inner.repeat(1000 / inner.len())), format!("$[?{}@.a", inner.repeat(5))] {
-            let started = clock::instant();
-            let _ = parse(&HttpProbe { body: Some(at_path(&path, "x")), ..spec("http://a") });
-            let took = clock::instant().duration_since(started);
-            assert!(took < Duration::from_secs(2), "{took:?} {path}");
         }
     }
 }
