@@ -25,6 +25,19 @@ const MAX_DEPTH: usize = 6;
 pub struct SinglePath {
     path: JsonPath,
     shown: String,
+    reach: Reach,
+    top: Option<String>,
+}
+
+/// How much of a document a path looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The values on its way: it has names and indexes only.
+    Direct,
+    /// The elements of one list besides: it has one filter with one condition.
+    OneFilter,
+    /// More than that.
+    Wide,
 }
 
 /// Why a path does not find one value.
@@ -42,10 +55,20 @@ impl SinglePath {
         if source.len() > MAX_PATH_BYTES {
             return Err(format!("is longer than {MAX_PATH_BYTES} bytes"));
         }
-        bounded(source)?;
+        let reach = bounded(source)?;
         let path =
             JsonPath::parse(source).map_err(|error| format!("is not a JSON path of RFC 9535, such as $.database.connected: {error}"))?;
-        Ok(Self { path, shown: single_line(source, MAX_SHOWN_CHARS) })
+        Ok(Self { path, shown: single_line(source, MAX_SHOWN_CHARS), reach, top: top(source).map(str::to_owned) })
+    }
+
+    /// How much of a document it looks at.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// The member of the document in which it looks, if that is plain: `status` for `$.status.phase`.
+    pub fn top(&self) -> Option<&str> {
+        self.top.as_deref()
     }
 
     /// The one value.
@@ -69,12 +92,39 @@ pub fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
+/// Whether a document has more than so many values. Looks at no more than that.
+pub fn exceeds(document: &Value, values: usize) -> bool {
+    let mut seen = 0_usize;
+    let mut open = vec![document];
+    while let Some(value) = open.pop() {
+        seen += 1;
+        let inner = value.as_array().map_or_else(|| value.as_object().map_or(0, serde_json::Map::len), Vec::len);
+        if seen.saturating_add(open.len()).saturating_add(inner) > values {
+            return true;
+        }
+        match value {
+            Value::Array(elements) => open.extend(elements),
+            Value::Object(fields) => open.extend(fields.values()),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The first name of a path that begins with one.
+fn top(source: &str) -> Option<&str> {
+    let rest = source.strip_prefix("$.")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    let (name, rest) = rest.split_at_checked(end)?;
+    (!name.is_empty() && (rest.is_empty() || rest.starts_with(['.', '[']))).then_some(name)
+}
+
 /// Refuses what could take long.
-fn bounded(source: &str) -> Result<(), String> {
+fn bounded(source: &str) -> Result<Reach, String> {
     let mut quote = None;
     let mut escaped = false;
     let (mut depth, mut descents, mut previous) = (0_usize, 0_usize, ' ');
-    let mut filters = false;
+    let (mut filters, mut conditions, mut several) = (0_usize, 0_usize, false);
     for (index, c) in source.char_indices() {
         if let Some(open) = quote {
             quote = (escaped || c != open).then_some(open);
@@ -85,7 +135,9 @@ fn bounded(source: &str) -> Result<(), String> {
             '\'' | '"' => quote = Some(c),
             '[' | '(' => depth += 1,
             ']' | ')' => depth = depth.saturating_sub(1),
-            '?' => filters = true,
+            '?' => filters += 1,
+            '&' | '|' => conditions += 1,
+            '*' | ':' => several = true,
             '.' if previous == '.' => descents += 1,
             ',' => return Err("must not select with a comma, nor use match() or search(): it must find exactly one value".to_owned()),
             '$' if index > 0 => return Err("must not use $ but as its first character: in a filter use @".to_owned()),
@@ -94,10 +146,15 @@ fn bounded(source: &str) -> Result<(), String> {
         if depth > MAX_DEPTH {
             return Err(format!("nests brackets deeper than {MAX_DEPTH}"));
         }
-        if descents > usize::from(!filters) {
+        if descents > usize::from(filters == 0) {
             return Err("must not use `..` twice, nor with a filter: name the members in between".to_owned());
         }
         previous = c;
     }
-    Ok(())
+    Ok(match (filters, conditions) {
+        _ if several || descents > 0 => Reach::Wide,
+        (0, _) => Reach::Direct,
+        (1, 0) => Reach::OneFilter,
+        _ => Reach::Wide,
+    })
 }

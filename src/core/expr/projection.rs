@@ -4,6 +4,7 @@
 //! What is not understood is taken for the whole. The value of the expression is the same of the part as of the whole: fields that are
 //! looked up are there or not as they were, and lists keep their length.
 
+use super::rewrite::filter_condition;
 use kube::core::cel::cel::IdedExpr;
 use kube::core::cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use serde_json::Value as Json;
@@ -216,16 +217,4 @@ impl<'e> Tracker<'e> {
         self.seen.at(&place);
         place
     }
-}
-
-/// The condition of a `filter`: `condition ? so_far + [element] : so_far`.
-fn filter_condition(it: &ComprehensionExpr) -> Option<&IdedExpr> {
-    let Expr::Call(step) = &it.loop_step.expr else { return None };
-    let [condition, then, otherwise] = step.args.as_slice() else { return None };
-    let (Expr::Call(then), Expr::Ident(kept)) = (&then.expr, &otherwise.expr) else { return None };
-    let [so_far, IdedExpr { expr: Expr::List(list), .. }] = then.args.as_slice() else { return None };
-    let is = |expression: &IdedExpr, name: &String| matches!(&expression.expr, Expr::Ident(ident) if ident == name);
-    let one = matches!(list.elements.as_slice(), [element] if is(element, &it.iter_var));
-    let adds = step.func_name == operators::CONDITIONAL && then.func_name == operators::ADD;
-    (adds && one && is(so_far, &it.accu_var) && *kept == it.accu_var).then_some(condition)
 }

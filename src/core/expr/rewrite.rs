@@ -4,20 +4,22 @@
 //! - `a.?b` is an error instead of none where `a` has no `b`;
 //! - `1 == 1.0` is false;
 //! - a name in backticks is looked up with its backticks;
-//! - a field selection copies what it selects.
+//! - a field selection copies what it selects;
+//! - `filter` copies its result so far in each round, so counting it with `size` is quadratic.
 //!
-//! An expression that silently gives `false` could let a start pass as none. Selections become look-ups by key, which do none of this.
+//! An expression that silently gives `false` could let a start pass as none. Selections become look-ups by key, which do none of this, and
+//! the size of what a filter lets pass is counted.
 
 use super::functions;
 use kube::core::cel::cel::IdedExpr;
-use kube::core::cel::cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
+use kube::core::cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
 
 /// The expression, corrected.
 pub(super) fn rewrite(mut expression: IdedExpr) -> IdedExpr {
     let id = expression.id;
     expression.expr = match expression.expr {
         Expr::Select(select) => rewrite_select(id, select),
-        Expr::Call(call) => Expr::Call(rewrite_call(id, call)),
+        Expr::Call(call) => counted(rewrite_call(id, call)),
         Expr::Comprehension(mut it) => {
             it.iter_range = rewrite(it.iter_range);
             it.accu_init = rewrite(it.accu_init);
@@ -77,6 +79,42 @@ fn rewrite_call(id: u64, mut call: CallExpr) -> CallExpr {
         return CallExpr { func_name: operators::LOGICAL_NOT.to_owned(), target: None, args };
     }
     call
+}
+
+/// `x.filter(e, …).size()` as a count of what passes, as `exists_one` counts; anything else as it was.
+fn counted(mut call: CallExpr) -> Expr {
+    let of = match (&call.target, call.args.as_slice()) {
+        _ if call.func_name != "size" => None,
+        (Some(target), []) => Some(&**target),
+        (None, [only]) => Some(only),
+        _ => None,
+    };
+    if !of.is_some_and(|of| matches!(&of.expr, Expr::Comprehension(it) if filter_condition(it).is_some())) {
+        return Expr::Call(call);
+    }
+    let of = call.target.take().map(|target| *target).or_else(|| call.args.pop());
+    let Some(IdedExpr { expr: Expr::Comprehension(mut it), .. }) = of else { return Expr::Call(call) };
+    let number = |value: i64| Expr::Literal(LiteralValue::Int(value.into()));
+    it.accu_init.expr = number(0);
+    if let Expr::Call(step) = &mut it.loop_step.expr
+        && let Some(IdedExpr { expr: Expr::Call(add), .. }) = step.args.get_mut(1)
+        && let Some(one) = add.args.get_mut(1)
+    {
+        one.expr = number(1);
+    }
+    Expr::Comprehension(it)
+}
+
+/// The condition of a `filter`: `condition ? so_far + [element] : so_far` in each round.
+pub(super) fn filter_condition(it: &ComprehensionExpr) -> Option<&IdedExpr> {
+    let Expr::Call(step) = &it.loop_step.expr else { return None };
+    let [condition, then, otherwise] = step.args.as_slice() else { return None };
+    let (Expr::Call(then), Expr::Ident(kept)) = (&then.expr, &otherwise.expr) else { return None };
+    let [so_far, IdedExpr { expr: Expr::List(list), .. }] = then.args.as_slice() else { return None };
+    let is = |expression: &IdedExpr, name: &String| matches!(&expression.expr, Expr::Ident(ident) if ident == name);
+    let one = matches!(list.elements.as_slice(), [element] if is(element, &it.iter_var));
+    let adds = step.func_name == operators::CONDITIONAL && then.func_name == operators::ADD;
+    (adds && one && is(so_far, &it.accu_var) && *kept == it.accu_var).then_some(condition)
 }
 
 fn call(name: &str, args: Vec<IdedExpr>) -> Expr {

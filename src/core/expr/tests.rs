@@ -86,6 +86,8 @@ fn expressions_mean_what_they_mean_in_kubernetes() {
         "'abc'.matches('^[a-c]+$') && 'a-b'.split('-').size() == 2",
         "quantity('1Gi').isGreaterThan(quantity('1G'))",
         "(object.spec.paused ? 1 : 2) == 2",
+        "object.spec.a.filter(x, x.b > 0).size() == 2 && size(object.spec.a.filter(x, x.b > 1)) == 1 && [].filter(x, true).size() == 0",
+        "object.spec.a.all(x, object.spec.a.filter(y, y.b <= x.b).size() == x.b) && object.metadata.labels.filter(k, k == 'tier').size() == 1",
         "math.greatest(1, 2) == 2 && sets.contains(['a', 'b'], ['a'])",
         "object.spec == object.spec && object != object.spec",
         "// a comment\ntrue",
@@ -112,6 +114,9 @@ fn what_has_no_value_fails_instead_of_being_false() {
     assert!(failed("has(oldObject.spec)", &object, None).contains("null"));
     assert!(failed("has(object.spec.runStrategy.x)", &object, None).contains("type"));
     assert!(failed("object.spec.a[7].b == 1", &object, None).contains("outside"));
+    assert_eq!(failed("object.spec.a.filter(x, x.nothing).size() == 0", &object, None), "there is no field `nothing`");
+    assert!(failed("object.spec.a.filter(x, x.b).size() == 0", &object, None).contains("type"));
+    assert!(failed("object.spec.replicas.filter(x, x.b).size() == 0", &object, None).contains("type"));
     assert_eq!(evaluate("false && object.spec.nothing == 'x'", &object, None), Ok(false));
     assert_eq!(evaluate("object.spec.nothing == 'x' || true", &object, None), Ok(true));
     assert_eq!(evaluate("object.spec.replicas", &object, None), Err(EvaluationError::NotBoolean { was: "int".to_owned() }));
@@ -234,6 +239,7 @@ fn ordinary_expressions_over_a_large_object_are_not_too_costly() {
         "object.spec.template.spec.containers.all(c, c.env.all(e, e.name != 'SECRET'))",
         "object.spec.template.spec.containers.exists(c, c.image.matches('^registry[.]example[.]com/[a-z/]+:v[0-9]+$'))",
         "object.spec == oldObject.spec",
+        "object.spec.a.filter(x, x.b == 1).size() >= 3",
         "object.spec.template.spec.containers.map(c, c.image).all(i, i.startsWith('registry.'))",
     ] {
         let result = evaluate(source, &object, Some(&object));

@@ -24,6 +24,34 @@ fn a_path_finds_one_value_or_says_how_many() {
 }
 
 #[test]
+fn how_far_a_path_reaches_and_where_it_begins_is_known() {
+    for (path, reach, top) in [
+        ("$.status.phase", Reach::Direct, Some("status")),
+        ("$.status['a:b*?'][0]", Reach::Direct, Some("status")),
+        ("$['status'].phase", Reach::Direct, None),
+        ("$", Reach::Direct, None),
+        ("$.data", Reach::Direct, Some("data")),
+        ("$.status.conditions[?@.type == 'A'].status", Reach::OneFilter, Some("status")),
+        ("$.status.conditions[?@.type == 'A' && @.x].status", Reach::Wide, Some("status")),
+        ("$.status.conditions[?@.a[?@.b]].status", Reach::Wide, Some("status")),
+        ("$.status[*]", Reach::Wide, Some("status")),
+        ("$.*", Reach::Wide, None),
+        ("$..a", Reach::Wide, None),
+        ("$.status[1:2]", Reach::Wide, Some("status")),
+    ] {
+        let path = SinglePath::parse(path).unwrap();
+        assert_eq!((path.reach(), path.top()), (reach, top), "{}", path.shown());
+    }
+}
+
+#[test]
+fn the_size_of_a_document_is_looked_at_no_further_than_needed() {
+    let document = json!({"a": [1, 2, 3], "b": {"c": null}});
+    assert!(exceeds(&document, 6) && !exceeds(&document, 7));
+    assert!(!exceeds(&json!(1), 1) && exceeds(&json!(1), 0));
+}
+
+#[test]
 fn a_json_path_that_costs_too_much_is_refused() {
     for path in [
         "$..*..*".to_owned(),
