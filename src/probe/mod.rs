@@ -7,13 +7,17 @@
 //! `CONTRIBUTING.md` walks through it.
 
 mod attempts;
+pub mod capacity;
 pub mod condition;
+pub mod disruption_budget;
 pub mod http;
+pub mod keys;
 mod live;
 pub mod net;
 pub mod node;
 mod objects;
 mod plan;
+pub mod quota;
 pub mod rollout;
 pub mod tcp;
 pub mod window;
@@ -21,4 +25,4 @@ pub mod window;
 pub use attempts::{Attempts, observe as observe_probed};
 pub use live::{CheckSelection, LiveProbe, Look, MemberFact, Place, ProbedProbe, Reference, Related, TargetRule, guarded, observe};
 pub use objects::{NOT_SYNCED, NotSynced, ReadObjects};
-pub use plan::{Outbound, Plan, ReadReferences, ReferenceError, ReferenceKind};
+pub use plan::{KeyState, KeyStates, Outbound, Plan, ReadReferences, ReferenceError, ReferenceKind};

@@ -1,5 +1,9 @@
 //! A check's probe, parsed: which one it is. The one place that knows all probes.
 
+use super::capacity::Capacity;
+use super::disruption_budget::DisruptionBudget;
+use super::keys::Keys;
+use super::quota::Quota;
 use super::condition::Condition;
 use super::http::Http;
 use super::live::{LiveProbe, ProbedProbe, TargetRule};
@@ -47,6 +51,10 @@ impl Plan {
             probe.window.as_ref().map(|spec| Window::parse(spec, "spec.probe.window", p).map(live)),
             probe.http.as_ref().map(|spec| Http::parse(spec, "spec.probe.http", p).map(probed)),
             probe.tcp.as_ref().map(|spec| Tcp::parse(spec, "spec.probe.tcp", p).map(probed)),
+            probe.capacity.as_ref().map(|spec| Capacity::parse(spec, "spec.probe.capacity", p).map(live)),
+            probe.quota.as_ref().map(|spec| Quota::parse(spec, "spec.probe.quota", p).map(live)),
+            probe.disruption_budget.as_ref().map(|spec| DisruptionBudget::parse(spec, "spec.probe.disruptionBudget", p).map(live)),
+            probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
         ];
         let mut set = arms.into_iter().flatten();
         match (set.next(), set.next()) {
@@ -101,6 +109,26 @@ pub enum ReferenceError {
     Unreadable(String),
 }
 
+/// What is under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// There is no such key.
+    Missing,
+    /// Its value has no bytes.
+    Empty,
+    /// It has a value.
+    Filled,
+}
+
+/// What a ConfigMap or Secret holds, without any value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStates {
+    /// The keys that were asked about, in their order.
+    pub asked: Vec<KeyState>,
+    /// Whether any key, asked about or not, has a value.
+    pub any_filled: bool,
+}
+
 /// Reads what probes refer to.
 pub trait ReadReferences: Send + Sync {
     /// The bytes of one key.
@@ -111,6 +139,14 @@ pub trait ReadReferences: Send + Sync {
         name: &'a str,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Vec<u8>, ReferenceError>>;
+    /// Whether each of some keys is there and has a value. The values themselves stay where they were read.
+    fn keys<'a>(
+        &'a self,
+        kind: ReferenceKind,
+        namespace: &'a str,
+        name: &'a str,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<KeyStates, ReferenceError>>;
 }
 
 /// What probed checks go out with.
@@ -144,7 +180,7 @@ impl Outbound {
     }
 
     /// The commands that let the operator read one object.
-    fn grant(&self, kind: &str, namespace: &str, name: &str) -> String {
+    pub(super) fn grant(&self, kind: &str, namespace: &str, name: &str) -> String {
         let resource = format!("{}s", kind.to_ascii_lowercase());
         let account = &self.service_account;
         format!(
