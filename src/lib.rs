@@ -18,6 +18,7 @@
 //! Dependencies point one way, `cmd -> {controller, webhook} -> {cluster, probe} -> core -> api`; [`clock`] and [`telemetry`] are leaves that
 //! `core` and `api` may not use. `tests/architecture.rs` refuses any other edge.
 
+pub mod agent;
 pub mod api;
 pub mod clock;
 pub mod cluster;

@@ -1,5 +1,6 @@
 //! The command line: subcommands and their output.
 
+mod agent;
 mod crds;
 mod run;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Run the operator: keep checks current, and answer the API server
     Run(Box<run::Args>),
+    /// Measure this machine, and report it as a host that checks can ask about
+    Agent(Box<agent::Args>),
     /// Print the CustomResourceDefinitions, or write them into a folder
     Crds(crds::Args),
 }
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::Agent(args) => run_agent(*args),
         Command::Crds(args) => crds::execute(&args),
         Command::Run(args) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -51,4 +55,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_agent(args: agent::Args) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("holdpoint")
+        .build()
+        .map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let result = runtime.block_on(agent::execute(args));
+    // A thread that looks at a file system which does not answer may never end: it is not waited for.
+    runtime.shutdown_background();
+    result
 }

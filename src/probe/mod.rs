@@ -6,10 +6,13 @@
 //! A new probe is one new file here, one variant in [`crate::api::Probe`], one arm in the dispatch of `plan.rs`, its tests and its example:
 //! `CONTRIBUTING.md` walks through it.
 
+pub mod analysis;
 mod attempts;
 pub mod capacity;
+pub mod cel;
 pub mod condition;
 pub mod disruption_budget;
+pub mod host;
 pub mod http;
 pub mod keys;
 mod live;

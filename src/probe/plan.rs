@@ -1,10 +1,13 @@
 //! A check's probe, parsed: which one it is. The one place that knows all probes.
 
+use super::analysis::Analysis;
 use super::capacity::Capacity;
 use super::disruption_budget::DisruptionBudget;
 use super::keys::Keys;
 use super::quota::Quota;
+use super::cel::Cel;
 use super::condition::Condition;
+use super::host::Host;
 use super::http::Http;
 use super::live::{LiveProbe, ProbedProbe, TargetRule};
 use super::net::Dialer;
@@ -49,11 +52,14 @@ impl Plan {
             probe.condition.as_ref().map(|spec| Condition::parse(spec, "spec.probe.condition", p).map(live)),
             probe.node.as_ref().map(|spec| Node::parse(spec, "spec.probe.node", p).map(live)),
             probe.window.as_ref().map(|spec| Window::parse(spec, "spec.probe.window", p).map(live)),
+            probe.host.as_ref().map(|spec| Host::parse(spec, "spec.probe.host", p).map(live)),
             probe.http.as_ref().map(|spec| Http::parse(spec, "spec.probe.http", p).map(probed)),
             probe.tcp.as_ref().map(|spec| Tcp::parse(spec, "spec.probe.tcp", p).map(probed)),
             probe.capacity.as_ref().map(|spec| Capacity::parse(spec, "spec.probe.capacity", p).map(live)),
             probe.quota.as_ref().map(|spec| Quota::parse(spec, "spec.probe.quota", p).map(live)),
             probe.disruption_budget.as_ref().map(|spec| DisruptionBudget::parse(spec, "spec.probe.disruptionBudget", p).map(live)),
+            probe.cel.as_ref().map(|spec| Cel::parse(spec, "spec.probe.cel", p).map(live)),
+            probe.analysis.as_ref().map(|spec| Analysis::parse(spec, "spec.probe.analysis", p).map(live)),
             probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
         ];
         let mut set = arms.into_iter().flatten();

@@ -38,6 +38,11 @@ pub const PARTS: &[Part] = &[
         why: "cluster reads and writes Kubernetes objects without knowing why; of probe it implements the reading traits",
     },
     Part {
+        name: "agent",
+        may_name: &["cluster", "core", "api", "clock", "telemetry"],
+        why: "the agent measures one machine and writes what it measured; what checks make of it is core's, and it knows no probe, no controller and no webhook",
+    },
+    Part {
         name: "controller",
         may_name: &["cluster", "probe", "core", "api", "clock", "telemetry"],
         why: "a controller keeps statuses current; how a request is answered is not its business",
@@ -49,7 +54,7 @@ pub const PARTS: &[Part] = &[
     },
     Part {
         name: "cmd",
-        may_name: &["webhook", "controller", "cluster", "probe", "core", "api", "clock", "telemetry"],
+        may_name: &["agent", "webhook", "controller", "cluster", "probe", "core", "api", "clock", "telemetry"],
         why: "cmd puts the parts together",
     },
     Part { name: "main", may_name: &["cmd"], why: "main hands over to cmd" },
