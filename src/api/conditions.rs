@@ -62,6 +62,29 @@ pub mod passing {
     pub const NOT_APPLICABLE: &str = "NotApplicable";
     /// The network policy of the operator refuses the address.
     pub const TARGET_DENIED: &str = "TargetDenied";
+
+    /// The reason of a text, for what is read back from a status; what is none of them counts as an error.
+    pub fn known(text: &str) -> &'static str {
+        const ALL: &[&str] = &[
+            ALL_PASSED,
+            QUORUM_MET,
+            THRESHOLD_PENDING,
+            TARGETS_FAILING,
+            EVALUATION_ERROR,
+            NO_DATA,
+            NO_TARGETS,
+            STALE,
+            NEVER_EVALUATED,
+            SUSPENDED,
+            INVALID_SPEC,
+            FORBIDDEN,
+            HOLD_DOWN,
+            DEPENDENCY_NOT_PASSING,
+            NOT_APPLICABLE,
+            TARGET_DENIED,
+        ];
+        ALL.iter().find(|known| **known == text).copied().unwrap_or(EVALUATION_ERROR)
+    }
 }
 
 /// Reasons of `Open`.

@@ -33,7 +33,7 @@ pub use preflight_check::{
 };
 pub use probes::{
     ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HugepagesRequirement, KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
-    AnalysisProbe, CapacityProbe, CelProbe, CompositeProbe, DisruptionBudgetProbe, HostProbe, KeysProbe, Member, QuotaProbe,
+    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CompositeProbe, DisruptionBudgetProbe, HostProbe, KeysProbe, Member, QuotaProbe, QuotaResource, ScopedQuotas, Uncovered, UnusableNodes, Recurrence, WindowCalendar,
     Blackout, BodyExpectation, CertificateAuthority, ConditionProbe, ConditionStatus, Cordoned, DateRange, ForbiddenTaint, HttpHeader,
     HttpMethod, HttpProbe, JsonPathEquals, KeyReference, NodeProbe, Probe, RolloutProbe, TcpProbe, TimeRange, Weekday, WindowProbe,
 };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod analysis;
+mod calendar;
 mod capacity;
 mod cel;
 mod composite;
@@ -15,17 +16,18 @@ mod host;
 mod keys;
 mod quota;
 
-pub use analysis::AnalysisProbe;
-pub use capacity::CapacityProbe;
+pub use analysis::{AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets};
+pub use calendar::{AllowedWindow, CalendarEffect, CalendarText, Recurrence, WindowCalendar};
+pub use capacity::{CapacityProbe, CapacityResource, CapacityScope, UnusableNodes};
 pub use cel::CelProbe;
 pub use composite::{CompositeProbe, Member};
-pub use disruption_budget::DisruptionBudgetProbe;
+pub use disruption_budget::{DisruptionBudgetProbe, Uncovered};
 pub use host::{
     ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HostProbe, HugepagesRequirement,
     KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
 };
 pub use keys::KeysProbe;
-pub use quota::QuotaProbe;
+pub use quota::{QuotaProbe, QuotaResource, ScopedQuotas};
 
 /// What the check observes. Exactly one member is set.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -70,7 +72,7 @@ pub struct Probe {
     /// Live. The PodDisruptionBudgets that cover the targets allow disruptions. Example: `disruptionBudget: {minAllowed: 1}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudgetProbe>,
-    /// A Secret or ConfigMap exists and has keys that are not empty. Example: `keys: {secret: db-credentials, keys: [username, password]}`.
+    /// Probed. A Secret or ConfigMap exists and has keys that are not empty. Example: `keys: {secret: db-credentials, keys: [username, password]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeysProbe>,
     /// Live. An expression in CEL is true of the targets. Example: `cel: {expression: "object.spec.replicas >= 3"}`.
@@ -313,7 +315,7 @@ pub struct TcpProbe {
 /// Now is inside an allowed window (any time, if none is given) and outside every blackout.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.allowed) || has(self.blackouts)").message("set allowed, blackouts or both"))]
+#[x_kube(validation = Rule::new("has(self.allowed) || has(self.blackouts) || has(self.calendars)").message("set allowed, blackouts or calendars"))]
 pub struct WindowProbe {
     /// The IANA time zone of all times and dates below. Default: `UTC`. Example: `Europe/Berlin`.
     #[serde(default = "utc")]
@@ -322,11 +324,16 @@ pub struct WindowProbe {
     /// When starts are allowed. At most 32. Example: `[{name: office, weekdays: [Mon, Tue, Wed, Thu], from: "09:00", to: "16:00"}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
-    pub allowed: Vec<TimeRange>,
+    pub allowed: Vec<AllowedWindow>,
     /// When they are not, whatever `allowed` says. At most 64. Example: `[{name: peak, dates: {from: 2026-11-25, to: 2026-11-30}}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub blackouts: Vec<Blackout>,
+    /// Calendars in ConfigMaps of the check's namespace, whose events add to `allowed` or `blackouts`. At most 4.
+    /// Example: `[{name: releases, effect: Blackout, configMapRef: {name: release-calendar}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub calendars: Vec<WindowCalendar>,
 }
 
 /// A weekly range of time.
@@ -349,9 +356,10 @@ pub struct TimeRange {
     pub to: String,
 }
 
-/// A time in which nothing may start: whole dates, or a weekly range, or that range within those dates.
+/// A time in which nothing may start: whole dates, or a weekly range, or that range within those dates, or a recurrence.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.dates) || has(self.time)").message("set dates, time or both"))]
+#[x_kube(validation = Rule::new("has(self.recurrence) ? !has(self.dates) && !has(self.time) : has(self.dates) || has(self.time)")
+    .message("set dates, time or both, or recurrence alone"))]
 pub struct Blackout {
     /// A name for messages. Example: `Black Friday`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,6 +371,10 @@ pub struct Blackout {
     /// The weekly range of the blackout. Unset: whole days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeRange>,
+    /// A recurrence instead of both.
+    /// Example: `{rule: "FREQ=MONTHLY;BYDAY=-1FR", start: "2026-01-30T18:00", durationMinutes: 120}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
 }
 
 /// A range of calendar dates in the probe's time zone.

@@ -1,8 +1,11 @@
 //! Server-side apply of statuses: the latest wins, one write at a time for an object, a bounded number at once, and a rest between two writes of
 //! one object. The first change is written at once; an object that changes all the time costs ten writes a second.
+//!
+//! Whoever asks for a write is told how it ended. A write may be guarded by a revision: then it is made in place of that revision only.
 
 use super::client::{CallError, call};
 use crate::clock;
+use crate::core::freshness::Revision;
 use crate::telemetry::metrics::Metrics;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -51,13 +54,24 @@ impl ObjectRef {
     }
 }
 
-/// A write that did not succeed.
+/// How a write ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unwritten(pub ObjectRef);
+pub struct Ended {
+    /// The object.
+    pub object: ObjectRef,
+    /// The number that the write was given. Of writes that were overtaken by a later one before they were begun, nothing is told.
+    pub number: u64,
+    /// The object's revision since; `None`: it was not written, or nobody knows.
+    pub revision: Option<Revision>,
+}
 
+/// What to write.
+#[derive(Clone, Debug)]
 struct Job {
     object: ObjectRef,
+    number: u64,
     status: Value,
+    guard: Option<Revision>,
 }
 
 /// Takes statuses to write. Cloning is cheap.
@@ -65,42 +79,42 @@ struct Job {
 pub struct StatusWriter(mpsc::Sender<Job>);
 
 impl StatusWriter {
-    /// A writer, and the task that writes; the task ends when the last writer is dropped. Failed writes are told to `failed`.
-    pub fn new(client: Client, metrics: Metrics, failed: mpsc::Sender<Unwritten>) -> (Self, impl Future<Output = ()> + Send) {
+    /// A writer, and the task that writes; the task ends when the last writer is dropped. The ends are told to `ended`, whose length is bounded
+    /// by the writes that were asked for, and so by this writer's queue.
+    pub fn new(client: Client, metrics: Metrics, ended: mpsc::UnboundedSender<Ended>) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self(sender), run(client, metrics, receiver, failed))
+        (Self(sender), run(client, metrics, receiver, ended))
     }
 
     /// Asks for a status to be written. Waits while the queue is full.
-    pub async fn write<S: Serialize + Sync>(&self, object: ObjectRef, status: &S) {
+    pub async fn write<S: Serialize + Sync>(&self, object: ObjectRef, number: u64, status: &S, guard: Option<Revision>) {
         match serde_json::to_value(status) {
             // An error means that the task has ended, and with it the process.
-            Ok(status) => drop(self.0.send(Job { object, status }).await),
+            Ok(status) => drop(self.0.send(Job { object, number, status, guard }).await),
             Err(error) => warn!(%error, name = object.name, "status cannot be represented as JSON"),
         }
     }
 }
 
-async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, failed: mpsc::Sender<Unwritten>) {
-    let mut latest: HashMap<ObjectRef, Value> = HashMap::new();
+async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, ended: mpsc::UnboundedSender<Ended>) {
+    let mut latest: HashMap<ObjectRef, Job> = HashMap::new();
     let mut order: VecDeque<ObjectRef> = VecDeque::new();
     let mut busy: HashSet<ObjectRef> = HashSet::new();
-    let mut writes: FuturesUnordered<BoxFuture<'static, (ObjectRef, bool)>> = FuturesUnordered::new();
+    let mut writes: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
     let mut resting: FuturesUnordered<BoxFuture<'static, ObjectRef>> = FuturesUnordered::new();
     loop {
         tokio::select! {
             job = jobs.recv(), if order.len() < QUEUE => {
-                let Some(Job { object, status }) = job else { return };
-                if latest.insert(object.clone(), status).is_none() {
+                let Some(job) = job else { return };
+                let object = job.object.clone();
+                if latest.insert(object.clone(), job).is_none() {
                     order.push_back(object);
                 }
             }
-            Some((object, written)) = writes.next() => {
-                if !written {
-                    // A full channel means that whoever listens is about to look at everything anyway.
-                    let _ = failed.try_send(Unwritten(object.clone()));
-                }
-                resting.push(rest(object).boxed());
+            Some(end) = writes.next() => {
+                resting.push(rest(end.object.clone()).boxed());
+                // An error means that nobody listens any more.
+                let _ = ended.send(end);
             }
             Some(object) = resting.next() => {
                 busy.remove(&object);
@@ -113,9 +127,9 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, fa
                 waiting.push_back(object);
                 continue;
             }
-            if let Some(status) = latest.remove(&object) {
-                busy.insert(object.clone());
-                writes.push(write(client.clone(), metrics.clone(), object, status).boxed());
+            if let Some(job) = latest.remove(&object) {
+                busy.insert(object);
+                writes.push(write(client.clone(), metrics.clone(), job).boxed());
             }
         }
         waiting.extend(order.drain(..));
@@ -128,28 +142,36 @@ async fn rest(object: ObjectRef) -> ObjectRef {
     object
 }
 
-async fn write(client: Client, metrics: Metrics, object: ObjectRef, status: Value) -> (ObjectRef, bool) {
-    let patch = json!({
+async fn write(client: Client, metrics: Metrics, job: Job) -> Ended {
+    let Job { object, number, status, guard } = job;
+    let mut patch = json!({
         "apiVersion": object.resource.api_version,
         "kind": object.resource.kind,
         "metadata": {"name": object.name, "namespace": object.namespace},
         "status": status,
     });
+    if let (Some(Revision(revision)), Some(metadata)) = (guard, patch.get_mut("metadata").and_then(Value::as_object_mut)) {
+        metadata.insert("resourceVersion".to_owned(), revision.to_string().into());
+    }
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let result = call(object.api(&client).patch_status(&object.name, &params, &Patch::Apply(patch))).await;
-    let written = match result {
-        Ok(_) => true,
+    let revision = match call(object.api(&client).patch_status(&object.name, &params, &Patch::Apply(patch))).await {
+        Ok(written) => Some(Revision::parse(written.metadata.resource_version.as_deref()).unwrap_or_default()),
         Err(error) if error.is_not_found() => {
             debug!(kind = object.resource.kind, name = object.name, "gone before its status was written");
-            return (object, true);
+            return Ended { object, number, revision: None };
+        }
+        // Somebody else was first. What they wrote comes through the watch.
+        Err(error) if error.is_conflict() => {
+            debug!(kind = object.resource.kind, name = object.name, "changed before its status was written");
+            return Ended { object, number, revision: None };
         }
         Err(error) => {
             complain(&object, &error);
-            false
+            None
         }
     };
-    metrics.status_write(&object.resource.kind, written);
-    (object, written)
+    metrics.status_write(&object.resource.kind, revision.is_some());
+    Ended { object, number, revision }
 }
 
 fn complain(object: &ObjectRef, error: &CallError) {

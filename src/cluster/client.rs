@@ -1,5 +1,6 @@
 //! The client of the API server, and the deadline of every call.
 
+use super::connections;
 use crate::clock;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -43,6 +44,11 @@ impl CallError {
         self.status().is_some_and(kube::core::Status::is_forbidden)
     }
 
+    /// The object is not at the revision that was named.
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(kube::core::Status::is_conflict)
+    }
+
     /// What was sent is not acceptable.
     pub fn is_invalid(&self) -> bool {
         self.status().is_some_and(kube::core::Status::is_invalid)
@@ -82,8 +88,8 @@ pub enum ClientError {
     Client(#[from] kube::Error),
 }
 
-/// A client, and the namespace that its configuration names. Calls are not retried: an answer that comes late is worth nothing here, and the
-/// callers have their own rhythm.
+/// A client, and the namespace that its configuration names. Watches, calls and the Lease have connections of their own behind it, so one is
+/// enough for all. Calls are not retried: an answer that comes late is worth nothing here, and the callers have their own rhythm.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), ClientError> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -93,9 +99,8 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), Clie
         }
         None => kube::Config::infer().await?,
     };
-    config.default_retry = false;
     config.connect_timeout = Some(CALL_DEADLINE);
     config.read_timeout = Some(SILENCE);
     let namespace = config.default_namespace.clone();
-    Ok((Client::try_from(config)?, namespace))
+    Ok((connections::client(&config)?, namespace))
 }

@@ -1,10 +1,13 @@
 //! Kubernetes I/O: clients, watches, what is known of the cluster, writes. Knows how, not why.
 
+pub mod access;
 pub mod apply;
 pub mod client;
+mod connections;
 pub mod contact;
 pub mod discovery;
 pub mod events;
+pub mod lease;
 pub mod references;
 pub mod snapshot;
 pub mod watch;

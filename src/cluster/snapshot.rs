@@ -3,6 +3,7 @@
 //! A check's fact sits in a slot of its own that is swapped whole, so that a verdict is published without copying the index of ten thousand
 //! checks; the index is copied only when checks come and go. A fact carries its own age; the parts say whether they are complete.
 
+use crate::core::freshness::Freshness;
 use crate::core::gate::{CheckFact, CheckFacts, Gate, Resource};
 use crate::core::selector::Selector;
 use arc_swap::ArcSwap;
@@ -20,6 +21,7 @@ pub struct Snapshot(Arc<Parts>);
 #[derive(Debug, Default)]
 struct Parts {
     checks: ArcSwap<CheckIndex>,
+    freshness: ArcSwap<Freshness>,
     gates: ArcSwap<GateIndex>,
     namespaces: ArcSwap<HashMap<String, Labels>>,
     namespaces_complete: AtomicBool,
@@ -29,7 +31,14 @@ struct Parts {
 #[derive(Clone, Debug, Default)]
 pub struct CheckIndex {
     complete: bool,
-    by_namespace: HashMap<String, BTreeMap<String, Arc<ArcSwap<CheckFact>>>>,
+    by_namespace: HashMap<Arc<str>, BTreeMap<Arc<str>, Arc<ArcSwap<CheckFact>>>>,
+}
+
+/// The checks, and what may be believed of them.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    index: Arc<CheckIndex>,
+    freshness: Arc<Freshness>,
 }
 
 /// The gates by the resource that they look at, and by its namespace: a request costs no more for the gates of other namespaces.
@@ -53,8 +62,13 @@ struct Holders {
 
 impl Snapshot {
     /// The checks as they are now.
-    pub fn checks(&self) -> Arc<CheckIndex> {
-        self.0.checks.load_full()
+    pub fn checks(&self) -> Facts {
+        Facts { index: self.0.checks.load_full(), freshness: self.0.freshness.load_full() }
+    }
+
+    /// Publishes what may be believed from now on.
+    pub fn publish_freshness(&self, freshness: Freshness) {
+        self.0.freshness.store(Arc::new(freshness));
     }
 
     /// The gates as they are now.
@@ -63,7 +77,7 @@ impl Snapshot {
     }
 
     /// Publishes facts of checks, removes checks, and says whether all are there.
-    pub fn publish_checks(&self, facts: Vec<CheckFact>, removed: &[(String, String)], complete: bool) {
+    pub fn publish_checks(&self, facts: Vec<CheckFact>, removed: &[(Arc<str>, Arc<str>)], complete: bool) {
         let index = self.0.checks.load();
         let new: Vec<CheckFact> = facts.into_iter().filter_map(|fact| index.replace(fact)).collect();
         if new.is_empty() && removed.is_empty() && index.complete == complete {
@@ -105,8 +119,8 @@ impl Snapshot {
     }
 
     /// Publishes the labels of all namespaces.
-    pub fn publish_namespaces(&self, namespaces: HashMap<String, Labels>) {
-        self.0.namespaces.store(Arc::new(namespaces));
+    pub fn publish_namespaces(&self, namespaces: Arc<HashMap<String, Labels>>) {
+        self.0.namespaces.store(namespaces);
         self.0.namespaces_complete.store(true, Ordering::Release);
     }
 
@@ -144,18 +158,22 @@ impl CheckIndex {
     }
 }
 
-impl CheckFacts for CheckIndex {
+impl CheckFacts for Facts {
     fn complete(&self) -> bool {
-        self.complete
+        self.index.complete
     }
 
     fn named(&self, namespace: &str, name: &str) -> Option<Arc<CheckFact>> {
-        Some(self.by_namespace.get(namespace)?.get(name)?.load_full())
+        Some(self.index.by_namespace.get(namespace)?.get(name)?.load_full())
     }
 
     fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>> {
-        let Some(checks) = self.by_namespace.get(namespace) else { return Vec::new() };
+        let Some(checks) = self.index.by_namespace.get(namespace) else { return Vec::new() };
         checks.values().map(|slot| slot.load_full()).filter(|fact| selector.matches(&fact.labels)).collect()
+    }
+
+    fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 }
 

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::cluster::client::connect;
 use crate::cluster::contact::Contact;
 use crate::cluster::events::Events;
+use crate::cluster::lease::{self, Kept, LeaseKeeper, READY_LEASE};
 use crate::cluster::references::References;
 use crate::cluster::snapshot::Snapshot;
 use crate::controller::check::{self, CheckController, READY_CHECKS};
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +73,9 @@ pub(super) struct Args {
     /// Name of the environment, such as production; shown in the first log line and as a label of `holdpoint_build_info`
     #[arg(long, env = "HOLDPOINT_ENVIRONMENT", value_name = "NAME")]
     environment: Option<String>,
+    /// Name of this pod, in the Lease that says which replica leads; set in every pod
+    #[arg(long, env = "HOSTNAME", hide = true, default_value = "holdpoint", value_name = "NAME")]
+    pod_name: String,
     /// Address of the API server, which no check may reach; set in every pod
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true, value_name = "ADDRESS")]
     api_server_address: Option<String>,
@@ -94,6 +98,9 @@ const RECORDS: usize = 4096;
 /// How long after the signal to stop requests are still answered: the API server may not know yet that the endpoint is gone.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// How long giving up the leadership may take.
+const RELEASE: Duration = Duration::from_secs(2);
+
 /// What everything shares.
 struct Shared {
     client: kube::Client,
@@ -103,6 +110,8 @@ struct Shared {
     readiness: Readiness,
     counters: Arc<Counters>,
     shutdown: CancellationToken,
+    /// Told when nothing is written any more, so that another replica may lead.
+    release: CancellationToken,
 }
 
 pub(super) async fn execute(args: Args) -> Result<(), String> {
@@ -117,16 +126,21 @@ pub(super) async fn execute(args: Args) -> Result<(), String> {
         snapshot: Snapshot::default(),
         changed: Arc::new(Notify::new()),
         metrics: Metrics::new(args.environment.as_deref().unwrap_or_default()),
-        readiness: Readiness::waiting_for(&[READY_CHECKS, READY_GATES, READY_CERTIFICATE, READY_REGISTRATION]),
+        readiness: Readiness::waiting_for(&[READY_CHECKS, READY_GATES, READY_LEASE, READY_CERTIFICATE, READY_REGISTRATION]),
         counters: Arc::default(),
         shutdown: CancellationToken::new(),
+        release: CancellationToken::new(),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, namespace = args.namespace, environment = args.environment, "starting");
     let mut tasks = JoinSet::new();
-    start(&args, &shared, lifetimes, webhook, &mut tasks)?;
+    let electing = start(&args, &shared, lifetimes, webhook, &mut tasks)?;
     serve_plain(health, health_router(shared.readiness.clone()), &shared, &mut tasks);
     serve_plain(scraped, metrics_router(shared.metrics.clone(), shared.counters.clone()), &shared, &mut tasks);
-    wait(&shared, &mut tasks).await
+    wait(&shared, &mut tasks).await?;
+    shared.release.cancel();
+    // Another replica takes over by itself if this is not done in time.
+    let _ = clock::within(RELEASE, electing).await;
+    Ok(())
 }
 
 fn lifetimes(args: &Args) -> Result<Lifetimes, String> {
@@ -139,12 +153,23 @@ async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 /// Starts the controllers and the webhook.
-fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListener, tasks: &mut JoinSet<()>) -> Result<(), String> {
-    let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters } = shared;
+fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListener, tasks: &mut JoinSet<()>) -> Result<JoinHandle<()>, String> {
+    let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters, release } = shared;
     let (events, publishing) = Events::new(client.clone(), metrics.clone(), "holdpoint.dev/operator");
     clock::spawn(publishing);
-    let (contact, keeping) = Contact::new(client.clone());
+    let (contact, keeping) = Contact::new(client.clone(), &args.namespace, metrics.clone());
     clock::spawn(keeping);
+    let keeper = LeaseKeeper {
+        client: client.clone(),
+        contact: contact.clone(),
+        namespace: args.namespace.clone(),
+        name: args.pod_name.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
+    let (Kept { role, vouched, watermark }, electing) = lease::keep(keeper, release.clone());
+    let electing = clock::spawn(electing);
+    let (namespaces_in, namespaces) = watch::channel(None);
     let (records_in, records) = mpsc::channel(RECORDS);
     let (answers_in, answers) = mpsc::channel(RECORDS);
     let (to_register, gates) = watch::channel(None);
@@ -162,6 +187,11 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         metrics: metrics.clone(),
         outbound: outbound(args, client),
         readiness: readiness.clone(),
+        environment: args.environment.clone(),
+        namespaces,
+        role: role.clone(),
+        vouched,
+        watermark,
     };
     clock::spawn_into(tasks, check::run(checks, shutdown.clone()));
     let gate_controller = GateController {
@@ -175,6 +205,8 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         events,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
+        role,
+        namespaces: namespaces_in,
     };
     clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));
     let address = match &args.webhook_url {
@@ -217,7 +249,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     let router = handler::router(admission);
     let tls = server_config(slot).map_err(|e| format!("cannot serve TLS: {e}"))?;
     clock::spawn_into(tasks, server::serve(listener, tls, router, Limits::default(), counters.clone(), shutdown.clone()));
-    Ok(())
+    Ok(electing)
 }
 
 fn outbound(args: &Args, client: &kube::Client) -> Outbound {

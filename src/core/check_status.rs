@@ -1,16 +1,20 @@
 //! The status of a check from its state, and whether it is worth a write.
 
-use super::text::weight;
-use super::verdict::{State, Verdict};
-use crate::api::conditions::{PASSING, Wanted, set};
-use crate::api::{History, PreflightCheckStatus, TargetResult};
+use super::observation::{Observation, Outcome};
+use super::text::{MAX_MESSAGE_CHARS, single_line, weight};
+use super::verdict::{MAX_RESULTS, State, Transition, Verdict};
+use crate::api::conditions::{PASSING, Wanted, get, passing, set};
+use crate::api::{History, Override, PreflightCheckStatus, TargetResult};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::VecDeque;
 
 /// The largest status, in bytes of JSON.
 pub const MAX_STATUS_BYTES: usize = 32 * 1024;
 /// How many results, and how many transitions, stay however long their texts are.
 const ALWAYS_KEPT: usize = 4;
+/// Reason of an observation that was read from a status, where reasons are any text.
+const RESTORED: &str = "Restored";
 
 /// What a check's status is made of.
 #[derive(Clone, Debug)]
@@ -25,8 +29,18 @@ pub struct View<'a> {
     pub state: &'a State,
     /// When the next evaluation is due.
     pub next: Option<Timestamp>,
-    /// How old the written evaluation time may get before it alone is worth a write; `None` for live checks.
+    /// How old the written time of passing may get before it alone is worth a write: of a check for which no watermark counts.
     pub refresh_after: Option<SignedDuration>,
+    /// When it was last observed passing, by the API server's clock, never too late.
+    pub last_passing: Option<Timestamp>,
+    /// The leadership that writes.
+    pub term: Option<i64>,
+    /// Since when an evaluation is overdue.
+    pub overdue_since: Option<Timestamp>,
+    /// The override that is in force.
+    pub effective: Option<&'a Override>,
+    /// The value of the annotation [`crate::api::EVALUATE_AT`] that was acted upon.
+    pub request: Option<&'a str>,
 }
 
 /// Whether to write.
@@ -38,18 +52,23 @@ pub enum Change {
     Write(Box<PreflightCheckStatus>),
 }
 
-/// Compares what is written with what should be. Times, durations and counts of repetitions alone are no change, except that a probed check's
-/// evaluation time is refreshed when it is older than `refresh_after`.
+/// Compares what is written with what should be. Times, durations and counts of repetitions alone are no change, nor is another term, except
+/// that the time of passing is refreshed when it is older than `refresh_after`.
 pub fn diff(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> Change {
-    let wanted = fitted(status(written, view, seconds(now).0));
-    let Some(written) = written else { return Change::Write(Box::new(wanted)) };
-    let last = |s: &PreflightCheckStatus| s.last_evaluation_time.as_ref().map(|t| t.0);
+    let wanted = compose(written, view, now);
+    let Some(written) = written else { return Change::Write(wanted) };
+    let last = |s: &PreflightCheckStatus| s.last_passing_time.as_ref().map(|t| t.0);
     let overdue = match (view.refresh_after, last(written), last(&wanted)) {
         (Some(limit), Some(old), Some(new)) => new.duration_since(old) >= limit,
         (Some(_), None, Some(_)) => true,
         _ => false,
     };
-    if overdue || without_times(written) != without_times(&wanted) { Change::Write(Box::new(wanted)) } else { Change::Unchanged }
+    if overdue || without_times(written) != without_times(&wanted) { Change::Write(wanted) } else { Change::Unchanged }
+}
+
+/// The status as it should be, whatever is written.
+pub fn compose(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> Box<PreflightCheckStatus> {
+    Box::new(fitted(status(written, view, seconds(now).0)))
 }
 
 fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestamp) -> PreflightCheckStatus {
@@ -68,12 +87,12 @@ fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestam
         conditions,
         verdict: state.verdict,
         probe: view.probe.map(str::to_owned),
-        environment: None,
-        effective: None,
-        last_passing_time: None,
-        term: None,
-        overdue_since: None,
-        evaluated_at_request: None,
+        environment: view.effective.map(|o| o.environment.clone()),
+        effective: view.effective.cloned(),
+        last_passing_time: view.last_passing.map(seconds),
+        term: view.term,
+        overdue_since: view.overdue_since.map(seconds),
+        evaluated_at_request: view.request.map(|text| single_line(text, 256)),
         last_evaluation_time: state.evaluated_at.map(seconds),
         next_evaluation_time: view.next.map(seconds),
         last_duration_milliseconds: state.evaluated_at.map(|_| milliseconds(state.duration)),
@@ -100,7 +119,7 @@ fn fitted(mut status: PreflightCheckStatus) -> PreflightCheckStatus {
 }
 
 fn results(state: &State) -> Vec<TargetResult> {
-    let result = |o: &super::observation::Observation| TargetResult {
+    let result = |o: &Observation| TargetResult {
         target: o.target.clone(),
         outcome: o.outcome.as_str().to_owned(),
         reason: o.reason.to_owned(),
@@ -115,7 +134,7 @@ fn results(state: &State) -> Vec<TargetResult> {
 }
 
 fn history(state: &State) -> Vec<History> {
-    let entry = |t: &super::verdict::Transition| History {
+    let entry = |t: &Transition| History {
         verdict: t.verdict,
         reason: t.reason.clone(),
         message: t.message.clone(),
@@ -124,10 +143,54 @@ fn history(state: &State) -> Vec<History> {
     state.history.iter().map(entry).collect()
 }
 
+/// The transitions that are in a status. Bounded, whoever wrote it.
+pub fn transitions(status: &PreflightCheckStatus) -> VecDeque<Transition> {
+    let transition = |h: &History| Transition {
+        verdict: h.verdict,
+        reason: single_line(&h.reason, MAX_MESSAGE_CHARS),
+        message: single_line(&h.message, MAX_MESSAGE_CHARS),
+        time: h.time.0,
+    };
+    status.history.iter().take(MAX_RESULTS).map(transition).collect()
+}
+
+/// The state that a status tells of, if it is of this generation and was evaluated. Only the worst result is restored: it is what a denial names.
+pub fn restore(status: &PreflightCheckStatus, generation: Option<i64>) -> Option<State> {
+    if status.observed_generation != generation {
+        return None;
+    }
+    let condition = get(&status.conditions, PASSING)?;
+    let reason = passing::known(&condition.reason);
+    if reason == passing::NEVER_EVALUATED {
+        return None;
+    }
+    let mut state = State::unevaluated(reason, &condition.message, transitions(status));
+    state.verdict = status.verdict;
+    state.streak = status.streak.clone().unwrap_or_default();
+    state.summary = status.summary.clone().unwrap_or_default();
+    state.results = status.results.first().map(restored).into_iter().collect();
+    state.evaluated_at = status.last_evaluation_time.as_ref().map(|t| t.0);
+    state.last_pass = status.last_passing_time.as_ref().map(|t| t.0);
+    state.recovering = status.verdict == Verdict::Failing || reason == passing::HOLD_DOWN;
+    Some(state)
+}
+
+fn restored(result: &TargetResult) -> Observation {
+    let outcome = [Outcome::Pass, Outcome::Warn, Outcome::Fail].into_iter().find(|o| o.as_str() == result.outcome).unwrap_or(Outcome::Error);
+    let seen = Observation::new(&result.target, outcome, RESTORED, &result.message);
+    match (&result.value, &result.required) {
+        (Some(value), Some(required)) => seen.measured(value, required),
+        _ => seen,
+    }
+}
+
 /// The same status with all that changes by repetition taken out.
 fn without_times(status: &PreflightCheckStatus) -> PreflightCheckStatus {
     let mut plain = status.clone();
+    plain.term = None;
     plain.last_evaluation_time = None;
+    plain.last_passing_time = None;
+    plain.overdue_since = status.overdue_since.as_ref().map(|_| Time(Timestamp::UNIX_EPOCH));
     plain.next_evaluation_time = None;
     plain.last_duration_milliseconds = None;
     plain.streak = None;

@@ -7,6 +7,7 @@
 use super::clock_offset::Offset;
 use super::verdict::{CLOCK_TOLERANCE, Standing, State, Verdict};
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
 /// How old the proof may be that the watches deliver. Without one, what was watched counts as unknown.
 pub const PROOF_LASTS: SignedDuration = SignedDuration::from_secs(5);
@@ -25,7 +26,7 @@ impl Revision {
 }
 
 /// What the leader vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Watermark {
     /// Every evaluation that was due up to this instant, of the API server's time, has been made, or the check's status says that it is overdue.
     pub time: Timestamp,
@@ -129,5 +130,45 @@ pub fn standing(state: &State, basis: &Basis, freshness: &Freshness, now: Timest
             }
         }
         _ => Standing::Unknown,
+    }
+}
+
+/// How old the observation is on which the state rests; zero if the clock was set back.
+pub fn age(state: &State, basis: &Basis, freshness: &Freshness, now: Timestamp) -> Option<Duration> {
+    match basis {
+        Basis::Live | Basis::Observed => state.age(now),
+        Basis::Reported(reported) => {
+            let passes = matches!(state.verdict, Verdict::Passing | Verdict::Warning);
+            let at = if passes { reported.observed(freshness.watermark.as_ref()) } else { state.evaluated_at };
+            at.map(|at| Duration::try_from(freshness.server_time(now).unwrap_or(now).duration_since(at)).unwrap_or(Duration::ZERO))
+        }
+    }
+}
+
+/// How long a passing observation is believed.
+pub fn believed_for(state: &State, basis: &Basis) -> Option<Duration> {
+    let believed = match basis {
+        Basis::Live | Basis::Observed => state.stale_at.zip(state.evaluated_at).map(|(stale, evaluated)| stale.duration_since(evaluated)),
+        Basis::Reported(reported) => reported.stale_after,
+    };
+    believed.and_then(|d| Duration::try_from(d).ok())
+}
+
+/// Why a passing state is not believed for a reason that is not the check's own, in one line.
+pub fn distrust(state: &State, basis: &Basis, freshness: &Freshness, now: Timestamp) -> Option<String> {
+    if !matches!(state.verdict, Verdict::Passing | Verdict::Warning) {
+        return None;
+    }
+    let since = |at: Timestamp| format!(" for {} s", now.duration_since(at).as_secs().max(0));
+    match basis {
+        Basis::Live if !freshness.proved(now) => {
+            let silent = freshness.proved_at.map_or_else(String::new, since);
+            Some(format!("the API server has not been heard of{silent}, so what was watched is not believed"))
+        }
+        Basis::Observed | Basis::Reported(_) if !freshness.clock_is_right() => Some(match freshness.offset {
+            None => "the operator has not yet compared its clock with the API server's".to_owned(),
+            Some(_) => format!("the operator's clock is more than {} s from the API server's", CLOCK_BUDGET.as_secs()),
+        }),
+        _ => None,
     }
 }

@@ -3,6 +3,7 @@
 //! Several gates may match one request: all are judged, and the strictest answer wins.
 
 use super::expr::{Bindings, Expression};
+use super::freshness::{self, Basis, Freshness};
 use super::observation::Outcome;
 use super::problem::Problem;
 use super::selector::Selector;
@@ -216,17 +217,21 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct CheckFact {
     /// The check's namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The check's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Whether it can block.
     pub severity: Severity,
     /// What to do when it does not pass, in one line.
-    pub remediation: Option<String>,
+    pub remediation: Option<Arc<str>>,
+    /// Which requests it is about, if not all.
+    pub when: Option<Expression>,
     /// Its settled state.
-    pub state: State,
+    pub state: Arc<State>,
+    /// Where that comes from.
+    pub basis: Basis,
 }
 
 /// The checks that are known.
@@ -237,6 +242,8 @@ pub trait CheckFacts {
     fn named(&self, namespace: &str, name: &str) -> Option<Arc<CheckFact>>;
     /// The checks of a namespace whose labels match.
     fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>>;
+    /// What may be believed of what they say.
+    fn freshness(&self) -> &Freshness;
 }
 
 /// Why a check counts against a start.
@@ -350,7 +357,7 @@ pub fn decide<'g>(
         gates
             .filter_map(|gate| match gate.holds(request, bindings) {
                 Ok(false) => None,
-                Ok(true) => Some(judge(gate, request.namespace, facts, now)),
+                Ok(true) => Some(judge(gate, request.namespace, Some(bindings), facts, now)),
                 Err(error) => Some(unmatched(gate, &error)),
             })
             .collect()
@@ -365,9 +372,9 @@ pub fn decision_id(uid: &str) -> String {
     format!("d-{}", digits.to_ascii_lowercase())
 }
 
-/// What a gate says about a start in a namespace now, whatever the request is.
-pub fn judge(gate: &Gate, namespace: Option<&str>, facts: &dyn CheckFacts, now: Timestamp) -> Judgement {
-    let mut tally = Tally::default();
+/// What a gate says about a start in a namespace now: of a request, or whatever the request is.
+pub fn judge(gate: &Gate, namespace: Option<&str>, request: Option<&Bindings<'_>>, facts: &dyn CheckFacts, now: Timestamp) -> Judgement {
+    let mut tally = Tally { request, ..Tally::default() };
     for required in &gate.checks {
         tally.add(gate, required, namespace, facts, now);
     }
@@ -379,7 +386,7 @@ pub fn judge(gate: &Gate, namespace: Option<&str>, facts: &dyn CheckFacts, now: 
     judgement(gate, tally)
 }
 
-fn judgement(gate: &Gate, tally: Tally) -> Judgement {
+fn judgement(gate: &Gate, tally: Tally<'_>) -> Judgement {
     let would_be = tally.causes.iter().map(|c| c.response).max().unwrap_or(Response::Allow);
     let answer = match gate.mode {
         Mode::Enforce => would_be,
@@ -392,7 +399,7 @@ fn judgement(gate: &Gate, tally: Tally) -> Judgement {
         generation: gate.generation,
         mode: gate.mode,
         failure_policy: gate.effective_failure_policy(),
-        per_request: gate.depends_on_request(),
+        per_request: tally.per_request || gate.depends_on_request(),
         answer,
         would_be,
         causes: tally.causes,
@@ -423,7 +430,11 @@ impl Cause {
 }
 
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
+    /// The request, if there is one.
+    request: Option<&'a Bindings<'a>>,
+    /// Whether a check that counts is about some requests only, and there is none.
+    per_request: bool,
     causes: Vec<Cause>,
     required: usize,
     passing: Vec<String>,
@@ -431,7 +442,7 @@ struct Tally {
     seen: Vec<String>,
 }
 
-impl Tally {
+impl Tally<'_> {
     fn add(&mut self, gate: &Gate, required: &Required, namespace: Option<&str>, facts: &dyn CheckFacts, now: Timestamp) {
         let (place, what) = match required {
             Required::Named(place, name) => (place, name.clone()),
@@ -448,7 +459,7 @@ impl Tally {
         };
         match required {
             Required::Named(_, name) => match facts.named(place, name) {
-                Some(check) => self.count(gate, &check, now),
+                Some(check) => self.count(gate, &check, facts.freshness(), now),
                 None => self.absent(
                     gate,
                     qualified(gate, place, name),
@@ -467,7 +478,7 @@ impl Tally {
                     self.absent(gate, qualified(gate, place, &what), message, facts);
                 }
                 for check in found {
-                    self.count(gate, &check, now);
+                    self.count(gate, &check, facts.freshness(), now);
                 }
             }
         }
@@ -483,27 +494,36 @@ impl Tally {
         });
     }
 
-    fn count(&mut self, gate: &Gate, check: &CheckFact, now: Timestamp) {
+    fn count(&mut self, gate: &Gate, check: &CheckFact, freshness: &Freshness, now: Timestamp) {
         let name = qualified(gate, &check.namespace, &check.name);
         if self.seen.contains(&name) {
             return;
         }
         self.seen.push(name.clone());
+        // What cannot be told applies.
+        let applies = |when: &Expression| self.request.is_none_or(|request| when.evaluate(request).unwrap_or(true));
+        if !check.when.as_ref().is_none_or(applies) {
+            return;
+        }
         self.required += 1;
-        let kind = match check.state.standing(now) {
+        let kind = match freshness::standing(&check.state, &check.basis, freshness, now) {
             Standing::Passing => {
                 if self.passing.len() < MAX_PASSING_NAMES {
                     self.passing.push(name);
                 }
                 return;
             }
-            Standing::NotApplicable => return,
+            Standing::NotApplicable => {
+                self.required -= 1;
+                return;
+            }
             Standing::Warning => CauseKind::Warning,
             Standing::Stale => CauseKind::Stale,
             Standing::Unknown => CauseKind::Unknown,
             Standing::Failing => CauseKind::Failing,
         };
-        self.causes.push(cause(gate, check, name, kind, now));
+        self.per_request |= self.request.is_none() && check.when.is_some();
+        self.causes.push(cause(gate, check, name, kind, freshness, now));
     }
 }
 
@@ -512,22 +532,21 @@ pub const OWN_SPEC: &str = "(this gate's own spec)";
 /// How many checks that pass a message may name.
 const MAX_PASSING_NAMES: usize = 3;
 
-fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, now: Timestamp) -> Cause {
+fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, freshness: &Freshness, now: Timestamp) -> Cause {
     let state = &check.state;
-    let age_seconds = state.age(now).map(|d| d.as_secs());
+    let age_seconds = freshness::age(state, &check.basis, freshness, now).map(|d| d.as_secs());
+    let distrust = freshness::distrust(state, &check.basis, freshness, now);
     // What passes is not to blame: a failure may be one of quorum or of thresholds.
     let worst = state.results.first().filter(|o| o.outcome != Outcome::Pass);
     let message = match (kind, state.verdict) {
+        _ if distrust.is_some() => distrust.unwrap_or_default(),
         // The last evaluations failed, but not as often as the threshold wants: it is not they that are too old.
         (CauseKind::Stale, Verdict::Unknown) if state.streak.passes == 0 => state.message.clone(),
         (CauseKind::Stale, _) if state.streak.passes == 0 => format!("it last passed too long ago; {}", state.message),
         (CauseKind::Stale, _) => format!(
             "last evaluated {} ago, believed for {}",
             seconds(age_seconds.unwrap_or(0)),
-            state
-                .stale_at
-                .zip(state.evaluated_at)
-                .map_or_else(String::new, |(s, e)| seconds(u64::try_from(s.duration_since(e).as_secs()).unwrap_or(0))),
+            freshness::believed_for(state, &check.basis).map_or_else(String::new, |d| seconds(d.as_secs())),
         ),
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) if state.evaluated_at.is_some_and(|t| t > now) => {
             "it was evaluated in the future: the operator's clock was set back".to_owned()
@@ -545,7 +564,7 @@ fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, now: Tim
         message,
         measured: worst.and_then(|o| o.value.clone().zip(o.required.clone())),
         age_seconds,
-        remediation: check.remediation.clone(),
+        remediation: check.remediation.as_deref().map(str::to_owned),
         response: kind.response(&gate.respond).min(ceiling),
         ..Cause::of(gate, kind)
     }

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod check_status;
 pub mod clock_offset;
+pub mod coverage;
 pub mod expr;
 pub mod freshness;
 pub mod gate;

@@ -12,7 +12,7 @@ use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
 use crate::api::{
     CheckReference, ClusterCheckReference, ClusterExperimentGate, ExperimentGate, GROUP, MatchCondition, Operation, PreflightCheckSpec,
-    Rule,
+    ReusePolicy, Rule,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -62,7 +62,12 @@ pub fn settings(spec: &PreflightCheckSpec, problems: &mut Vec<Problem>) -> Optio
         min_targets: positive(spec.quorum.min_targets),
         failure_threshold: positive(spec.failure_threshold),
         success_threshold: positive(spec.success_threshold),
-        stale_after: seconds(spec.stale_after_seconds),
+        stale_after: match spec.reuse.policy {
+            ReusePolicy::ForSeconds => seconds(spec.reuse.for_seconds.saturating_add(spec.stale_after_seconds)),
+            ReusePolicy::None | ReusePolicy::UntilSpecChanges => seconds(spec.stale_after_seconds),
+        },
+        ages: spec.reuse.policy != ReusePolicy::UntilSpecChanges,
+        hold_down: seconds(spec.hold_down_seconds.max(0)),
         outcomes: spec.outcomes.clone(),
         history_limit: usize::try_from(spec.history_limit).unwrap_or(0).min(MAX_RESULTS),
     })

@@ -34,6 +34,11 @@ pub struct Settings {
     pub success_threshold: u32,
     /// How long a passing verdict is believed.
     pub stale_after: SignedDuration,
+    /// Whether a passing verdict ages at all. That of a live check does not: it is a view of what is watched, which proves itself. Nor does one
+    /// that need not be renewed before the spec changes.
+    pub ages: bool,
+    /// How long a failing check must pass before its verdict does.
+    pub hold_down: SignedDuration,
     /// Verdicts for what could not be told.
     pub outcomes: Outcomes,
     /// How many transitions are kept, at most [`MAX_RESULTS`].
@@ -83,7 +88,13 @@ pub struct State {
     pub evaluated_at: Option<Timestamp>,
     /// How long it took.
     pub duration: Duration,
-    /// From when on a passing verdict is no longer believed.
+    /// When it was last observed passing.
+    pub last_pass: Option<Timestamp>,
+    /// Since when it has been observed passing without a break.
+    pub passing_since: Option<Timestamp>,
+    /// Whether it failed and has not passed for long enough since.
+    pub recovering: bool,
+    /// From when on a passing verdict is no longer believed; `None`: it does not age.
     pub stale_at: Option<Timestamp>,
     /// When time alone may change the answer.
     pub holds_until: Option<Timestamp>,
@@ -120,6 +131,9 @@ impl State {
             results: Vec::new(),
             evaluated_at: None,
             duration: Duration::ZERO,
+            last_pass: None,
+            passing_since: None,
+            recovering: false,
             stale_at: None,
             holds_until: None,
             history,
@@ -142,7 +156,7 @@ impl State {
         let Some(evaluated_at) = self.evaluated_at else { return Standing::Unknown };
         if evaluated_at.duration_since(now) > CLOCK_TOLERANCE || self.holds_until.is_some_and(|t| now >= t) {
             Standing::Unknown
-        } else if self.stale_at.is_none_or(|t| now >= t) {
+        } else if self.stale_at.is_some_and(|t| now >= t) {
             Standing::Stale
         } else {
             believed
@@ -178,6 +192,14 @@ impl State {
         stale
     }
 
+    /// The same, after transitions that another replica saw.
+    pub fn continue_history(&mut self, before: VecDeque<Transition>, limit: usize, now: Timestamp) {
+        self.history = before;
+        if self.evaluated_at.is_some() {
+            self.record(limit, now);
+        }
+    }
+
     fn record(&mut self, limit: usize, now: Timestamp) {
         if self.history.front().is_none_or(|newest| newest.verdict != self.verdict) {
             self.history.push_front(Transition {
@@ -203,12 +225,20 @@ struct Folded {
 /// Folds an evaluation into a check's state.
 pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, duration: Duration, now: Timestamp) -> State {
     let folded = fold(settings, evaluation);
+    let passes = |v: Verdict| matches!(v, Verdict::Passing | Verdict::Warning);
     let holds_until = folded.results.iter().filter_map(|o| o.holds_until).min();
     let streak = count(&previous.streak, folded.verdict);
-    let (verdict, reason, message) = apply_thresholds(settings, previous, &streak, &folded);
-    let passes = |v: Verdict| matches!(v, Verdict::Passing | Verdict::Warning);
+    let passing_since = passes(folded.verdict).then(|| previous.passing_since.unwrap_or(now));
+    let held_until = passing_since.filter(|_| previous.recovering).and_then(|since| since.checked_add(settings.hold_down).ok());
+    let held_until = held_until.filter(|until| now < *until);
+    let (verdict, reason, message) = apply_thresholds(settings, previous, &streak, &folded, held_until);
+    let fresh = || Some(now.checked_add(settings.stale_after).unwrap_or(now));
     // A failure that the threshold forgives does not renew the belief: it counts from when the check was last observed passing.
-    let renewed = passes(folded.verdict) || !passes(verdict);
+    let stale_at = match (passes(folded.verdict), passes(verdict)) {
+        (true, _) if settings.ages => fresh(),
+        (false, true) => previous.stale_at.or_else(fresh),
+        _ => None,
+    };
     let mut state = State {
         verdict,
         reason,
@@ -218,8 +248,11 @@ pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, dur
         results: folded.results,
         evaluated_at: Some(now),
         duration,
-        stale_at: if renewed { now.checked_add(settings.stale_after).ok() } else { previous.stale_at },
-        holds_until,
+        last_pass: if passes(folded.verdict) { Some(now) } else { previous.last_pass },
+        passing_since,
+        recovering: verdict == Verdict::Failing || (previous.recovering && !passes(verdict)),
+        stale_at,
+        holds_until: [holds_until, held_until].into_iter().flatten().min(),
         history: previous.history.clone(),
     };
     state.results.truncate(MAX_RESULTS);
@@ -337,7 +370,13 @@ fn count(previous: &Streak, verdict: Verdict) -> Streak {
     }
 }
 
-fn apply_thresholds(settings: &Settings, previous: &State, streak: &Streak, folded: &Folded) -> (Verdict, &'static str, String) {
+fn apply_thresholds(
+    settings: &Settings,
+    previous: &State,
+    streak: &Streak,
+    folded: &Folded,
+    held_until: Option<Timestamp>,
+) -> (Verdict, &'static str, String) {
     let reached = |have: i32, wanted: u32| u32::try_from(have).unwrap_or(0) >= wanted;
     let as_found = || (folded.verdict, folded.reason, folded.message.clone());
     let pending = |have: i32, wanted: u32, what: &str| {
@@ -349,8 +388,14 @@ fn apply_thresholds(settings: &Settings, previous: &State, streak: &Streak, fold
         (Verdict::Failing, _) if reached(streak.failures, settings.failure_threshold) => as_found(),
         (Verdict::Failing, _) => pending(streak.failures, settings.failure_threshold, "failures"),
         (_, Verdict::Passing | Verdict::Warning) => as_found(),
-        _ if reached(streak.passes, settings.success_threshold) => as_found(),
-        _ => pending(streak.passes, settings.success_threshold, "passes"),
+        _ if !reached(streak.passes, settings.success_threshold) => pending(streak.passes, settings.success_threshold, "passes"),
+        _ => match held_until {
+            None => as_found(),
+            Some(until) => {
+                let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+                (previous.verdict, reason::HOLD_DOWN, format!("passes again, and must do so until {until}; {}", folded.message))
+            }
+        },
     }
 }
 

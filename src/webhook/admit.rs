@@ -61,7 +61,7 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let checks = snapshot.checks();
     let gates = gates.of(&review.resource, review.namespace());
-    let mut decision = decide(&request, gates, &bindings, checks.as_ref(), now);
+    let mut decision = decide(&request, gates, &bindings, &checks, now);
     let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
     let answer = render::answer(uid, &decision, subject);
     if decision.judgements.is_empty() {

@@ -1,42 +1,48 @@
 //! The engine of checks: takes in what happened, says what to do. It does nothing itself, so it is tested by telling it things and reading
 //! what it wants.
 //!
-//! Live checks are evaluated the moment a watched object changes, in the same step that takes the change in: the verdict that the webhook
-//! reads is a view of the watched objects, kept current by their watch, and never comes from a written status. When time alone can change an
-//! answer, the evaluation says until when it holds.
+//! Live checks are evaluated, in every replica, the moment a watched object changes, in the same step that takes the change in: the verdict that
+//! the webhook reads is a view of the watched objects, kept current by their watch, and never comes from a written status. When time alone can
+//! change an answer, the evaluation says until when it holds.
 //!
-//! Probed checks are due at a steady beat. Where more are due than may run at once, lower priority numbers go first.
+//! Probed checks are evaluated by the leader, at a steady beat. Where more are due than may run at once, lower priority numbers go first. The
+//! other replicas take their verdicts from the statuses, and believe them as far as the leader's watermark vouches for them.
 
+mod leading;
 mod messages;
+mod places;
+mod probing;
+mod relations;
+mod reporting;
 mod tracked;
 
 pub use self::messages::{Effect, Input, Output};
-use self::tracked::{Check, announcement, history_of, next_beat, word};
-use super::live;
-use super::objects::{CheckKey, KindKey, KindState, WatchKey, Watched};
-use super::plan::{CheckPlan, Which, remediation};
+use self::places::Places;
+use self::relations::Relations;
+use self::tracked::{Check, Parsed, Probing, key_of, request_of, revision_of, unevaluated, word};
+use super::objects::{CheckKey, KindKey, WatchKey, Watched};
+use super::plan::When;
+use super::sources::{Asker, Found, Reads, Sources};
 use crate::api::PreflightCheck;
 use crate::api::conditions::passing;
-use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
-use crate::core::check_status::{self, View};
-use crate::core::gate::CheckFact;
-use crate::core::observation::Observation;
-use crate::core::problem::summary;
+use crate::core::check_status::transitions;
+use crate::core::clock_offset::Offset;
+use crate::core::coverage::Coverage;
+use crate::core::freshness::{Basis, Revision, Watermark};
 use crate::core::verdict::{CLOCK_TOLERANCE, Evaluation, State, Transition, Verdict, settle};
 use crate::probe::Plan as ProbePlan;
 use crate::telemetry::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How many probed evaluations run at once.
-pub const MAX_IN_FLIGHT: usize = 64;
 /// How long a check may go without its first evaluation before its status says so.
 const SETTLING: SignedDuration = SignedDuration::from_secs(1);
-/// How long until the API server is asked again about a kind that it does not serve, or could not tell.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How often checks that ask about one another are looked at in one step; what is left is looked at in the next.
+const MAX_ROUNDS: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
@@ -48,39 +54,67 @@ enum Item {
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
-    checks: HashMap<CheckKey, Check>,
+    checks: BTreeMap<CheckKey, Check>,
     complete: bool,
-    watches: HashMap<WatchKey, Watched>,
-    kinds: HashMap<KindKey, KindState>,
+    /// Up to which revision the checks were taken in.
+    revision: Revision,
+    sources: Sources,
+    relations: Relations,
     agenda: BTreeSet<(Timestamp, i32, Item)>,
-    /// Probed checks that are due, by priority.
-    queue: BTreeSet<(i32, Timestamp, CheckKey)>,
-    in_flight: usize,
-    numbers: u64,
     /// Kinds that the agenda will ask about again: each stands there once, however often it is told of.
     asking: BTreeSet<KindKey>,
-    /// Watches that may have lost their last check in this step.
-    idle: Vec<WatchKey>,
+    /// Live checks to evaluate, probed ones to look at again.
+    dirty: BTreeSet<CheckKey>,
+    /// Probed checks that are due, by priority.
+    queue: BTreeSet<(i32, Timestamp, CheckKey)>,
+    places: Places,
+    numbers: u64,
+    /// The places that evaluations have taken: the namespace and the host of each.
+    running: HashMap<u64, (Arc<str>, Arc<str>)>,
+    environment: Option<String>,
+    offset: Option<Offset>,
+    /// The watermark that was seen last, and the last one whose revision was reached.
+    seen_watermark: Option<Watermark>,
+    watermark: Option<Watermark>,
+    leading: Leading,
+    last_vouched: Option<Timestamp>,
     /// When the last step was.
     last: Timestamp,
     metrics: Metrics,
     output: Output,
 }
 
+/// Whether this replica leads.
+#[derive(Debug)]
+enum Leading {
+    Not,
+    /// It does, and has not yet seen all that the one before it wrote.
+    Soon(i64, Option<Watermark>),
+    Yes(i64, Coverage<CheckKey>),
+}
+
 impl Engine {
-    /// An engine that knows nothing yet.
-    pub fn new(metrics: Metrics) -> Self {
+    /// An engine that knows nothing yet. `environment` is the one of checks whose namespace has no label that says otherwise.
+    pub fn new(metrics: Metrics, environment: Option<String>) -> Self {
         Self {
-            checks: HashMap::new(),
+            checks: BTreeMap::new(),
             complete: false,
-            watches: HashMap::new(),
-            kinds: HashMap::new(),
+            revision: Revision::default(),
+            sources: Sources::new(),
+            relations: Relations::default(),
             agenda: BTreeSet::new(),
-            queue: BTreeSet::new(),
-            in_flight: 0,
-            numbers: 0,
             asking: BTreeSet::new(),
-            idle: Vec::new(),
+            dirty: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            places: Places::default(),
+            numbers: 0,
+            running: HashMap::new(),
+            environment,
+            offset: None,
+            seen_watermark: None,
+            watermark: None,
+            leading: Leading::Not,
+            last_vouched: None,
             last: Timestamp::MIN,
             metrics,
             output: Output::default(),
@@ -94,140 +128,187 @@ impl Engine {
 
     /// When to call [`Engine::step`] again if nothing happens.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.agenda.first().map(|(at, _, _)| *at)
+        let planned = self.agenda.first().map(|(at, _, _)| *at);
+        let unfinished = (!self.dirty.is_empty()).then_some(self.last);
+        [planned, unfinished, self.sources.grants.next_wake(), self.next_watermark()].into_iter().flatten().min()
     }
 
     /// Takes in what happened, does what is due, and says what to do.
     pub fn step(&mut self, inputs: impl IntoIterator<Item = Input>, now: Timestamp) -> Output {
-        let mut dirty = BTreeSet::new();
         if self.last.duration_since(now) > CLOCK_TOLERANCE {
             self.clock_was_set_back(now);
         }
         self.last = now;
         for input in inputs {
-            self.take(input, now, &mut dirty);
+            self.take(input, now);
         }
+        self.begin_leading(now);
         while let Some((at, _, item)) = self.agenda.first().filter(|(at, _, _)| *at <= now).cloned() {
             self.agenda.pop_first();
-            self.due(item, at, now, &mut dirty);
+            self.due(item, at, now);
         }
-        for key in dirty {
-            self.evaluate_live(&key, now);
-        }
-        self.start_probes(now);
-        for watch in std::mem::take(&mut self.idle) {
-            if self.watches.get(&watch).is_some_and(Watched::is_idle) {
-                self.watches.remove(&watch);
-                self.output.effects.push(Effect::Unwatch(watch));
+        for _ in 0..MAX_ROUNDS {
+            if self.dirty.is_empty() {
+                break;
+            }
+            for key in std::mem::take(&mut self.dirty) {
+                self.look_at(&key, now);
             }
         }
-        std::mem::take(&mut self.output)
+        self.start_probes(now);
+        self.vouch(now);
+        self.sources.end_idle();
+        let mut output = std::mem::take(&mut self.output);
+        output.effects.extend(self.sources.grants.questions(now).into_iter().map(Effect::Authorize));
+        output.effects.append(&mut self.sources.effects);
+        output
     }
 
-    /// What was planned by the old clock would come too late: everything is due now. Verdicts of the old clock are not believed until then.
+    /// What was planned by the old clock would come too late: everything is looked at now. Verdicts of the old clock are not believed until then.
     fn clock_was_set_back(&mut self, now: Timestamp) {
+        let kinds = std::mem::take(&mut self.asking);
         self.agenda.clear();
-        let again = now.checked_add(ASK_AGAIN).unwrap_or(now);
-        self.agenda.extend(self.asking.iter().map(|kind| (again, 0, Item::Kind(kind.clone()))));
-        for (key, watched) in &mut self.watches {
+        for kind in kinds {
+            self.ask_again(kind, now);
+        }
+        for (key, watched) in &mut self.sources.watches {
             watched.clock_was_set_back(now);
             self.agenda.extend(watched.gives_up_at().map(|at| (at, 0, Item::Watch(key.clone()))));
         }
-        self.queue.clear();
+        self.sources.grants.clock_was_set_back(now);
         for (key, check) in &mut self.checks {
-            check.due = check.due.min(now);
             check.settling_until = check.settling_until.min(now);
-            if let Some((_, at)) = &mut check.sent {
-                *at = now.min(*at);
+            if let Some(sent) = &mut check.sent {
+                sent.at = now.min(sent.at);
             }
             check.wake = Some(now);
-            self.agenda.insert((now, check.spec.priority, Item::Check(key.clone())));
+            self.agenda.insert((now, check.priority, Item::Check(key.clone())));
         }
     }
 
-    fn take(&mut self, input: Input, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
+    fn take(&mut self, input: Input, now: Timestamp) {
         match input {
-            Input::Checks(change) => self.take_checks(*change, now, dirty),
+            Input::Checks(change) => self.take_checks(*change, now),
             Input::Objects(key, change) => {
-                let Some(watched) = self.watches.get_mut(&key) else { return };
-                dirty.extend(watched.take(&key.kind, *change, now));
+                let Some(watched) = self.sources.watches.get_mut(&key) else { return };
+                self.dirty.extend(watched.take(&key.kind, *change, now));
                 if let Some(at) = watched.gives_up_at() {
                     self.agenda.insert((at, 0, Item::Watch(key)));
                 }
             }
-            Input::Kind(kind, answer) => self.take_kind(kind, answer, now, dirty),
-            Input::Probed(key, number, observation) => self.take_observation(&key, number, observation, now),
-            Input::Unwritten(key) => {
-                if let Some(check) = self.checks.get_mut(&key) {
-                    check.sent = None;
-                    let retry = now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now);
-                    self.wake(&key, retry);
+            Input::Kind(kind, answer) => {
+                let (concerned, again) = self.sources.take_kind(&kind, answer, now);
+                self.dirty.extend(concerned);
+                if let Some(at) = again {
+                    self.ask_again(kind, at);
                 }
             }
+            Input::Allowed(access, answer) => self.dirty.extend(self.sources.grants.answer(&access, answer, now)),
+            Input::Namespaces(namespaces) => {
+                self.sources.take_namespaces(namespaces);
+                self.namespaces_changed(now);
+            }
+            Input::Probed(key, number, observation) => self.take_observation(&key, number, observation, now),
+            Input::Written(key, number, revision) => self.written(&key, number, revision, now),
+            Input::Leads(leads) => self.take_role(leads, now),
+            Input::Watermark(watermark) => {
+                self.seen_watermark = watermark;
+                self.reach();
+            }
+            Input::Clock(offset) => self.take_clock(offset, now),
         }
     }
 
-    fn take_checks(&mut self, change: Change<PreflightCheck>, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
+    fn take_checks(&mut self, change: Change<PreflightCheck>, now: Timestamp) {
         match change {
-            Change::Applied(check) => self.upsert(check, now, dirty),
-            Change::Deleted(check) => self.remove(&key_of(&check)),
+            Change::Applied(check) => {
+                self.revision = self.revision.max(revision_of(&check));
+                self.upsert(check, now);
+            }
+            Change::Deleted(check) => {
+                self.revision = self.revision.max(revision_of(&check));
+                self.remove(&key_of(&check));
+            }
             Change::Listed(checks) => {
                 self.complete = true;
+                self.revision = checks.iter().map(revision_of).max().unwrap_or_default().max(self.revision);
                 let listed: BTreeSet<CheckKey> = checks.iter().map(key_of).collect();
                 let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !listed.contains(key)).cloned().collect();
                 for key in &gone {
                     self.remove(key);
                 }
                 for check in checks {
-                    self.upsert(check, now, dirty);
+                    self.upsert(check, now);
                 }
             }
             Change::Unreadable { namespace, name, error } => {
                 tracing::error!(namespace, name, error, "a PreflightCheck cannot be read and counts as missing");
-                self.remove(&CheckKey { namespace: namespace.unwrap_or_default(), name });
+                self.remove(&CheckKey { namespace: namespace.unwrap_or_default().into(), name: name.into() });
             }
             Change::Failed { message, .. } => {
                 tracing::warn!(error = message, "the watch of PreflightChecks broke and begins again");
                 self.metrics.watch_failed("PreflightCheck");
             }
         }
+        self.reach();
     }
 
-    fn upsert(&mut self, object: PreflightCheck, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
+    fn upsert(&mut self, object: PreflightCheck, now: Timestamp) {
         let key = key_of(&object);
         let uid = object.uid().unwrap_or_default();
         match self.checks.get_mut(&key) {
-            Some(check) if check.uid == uid && check.generation == object.metadata.generation => {
-                let relabelled = check.labels != *object.labels();
-                check.labels.clone_from(object.labels());
-                check.seen = object.status;
-                check.contradicted = check.sent.as_ref().is_some_and(|(sent, _)| check.seen.as_ref() != Some(sent.as_ref()));
-                if !check.contradicted {
-                    check.sent = None;
-                }
-                if relabelled {
-                    self.publish(&key);
-                }
-                self.sync_status(&key, now);
-            }
+            Some(check) if check.uid == uid && check.generation == object.metadata.generation => self.refresh(&key, object, now),
             Some(check) if check.uid == uid => {
                 let history = check.state.history.clone();
-                let (announced, settling_until) = (check.announced, now);
+                let (announced, sent) = (check.announced, check.sent.take());
                 self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
                 self.forget(&key);
-                self.insert(&key, object, history, announced, settling_until, now, dirty);
+                self.insert(&key, object, history, announced, now, now);
+                // What is on its way may still arrive.
+                if let Some(check) = self.checks.get_mut(&key) {
+                    check.sent = sent;
+                }
             }
             _ => {
                 self.remove(&key);
-                let status = object.status.clone().unwrap_or_default();
-                let announced = status.observed_generation.map(|_| status.verdict);
+                let status = object.status.as_ref();
+                let announced = status.filter(|s| s.observed_generation.is_some()).map(|s| s.verdict);
+                let history = status.map(transitions).unwrap_or_default();
                 let settling_until = now.checked_add(SETTLING).unwrap_or(now);
-                self.insert(&key, object, history_of(&status), announced, settling_until, now, dirty);
+                self.insert(&key, object, history, announced, settling_until, now);
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one caller for a new check, one for a new spec")]
+    /// The object is another, and its spec the same.
+    fn refresh(&mut self, key: &CheckKey, object: PreflightCheck, now: Timestamp) {
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let relabelled = *check.labels != *object.labels();
+        if relabelled {
+            check.labels = Arc::new(object.labels().clone());
+        }
+        check.revision = check.revision.max(revision_of(&object));
+        let request = request_of(&object);
+        let requested = request.is_some() && request != check.request && request != check.handled;
+        check.request = request;
+        check.seen = object.status.map(Box::new);
+        let sent = check.sent.as_ref();
+        check.contradicted = sent.is_some_and(|sent| check.seen.as_deref() != Some(&*sent.status));
+        if !check.contradicted && sent.is_some_and(|sent| sent.answered) {
+            check.sent = None;
+        }
+        self.note_foreign(key);
+        if requested {
+            self.evaluate_now(key, now);
+        }
+        if relabelled {
+            self.publish(key);
+            self.dirty.extend(self.relations.askers(key).cloned());
+        }
+        self.restore_reported(key, now);
+        self.sync_status(key, now);
+    }
+
     fn insert(
         &mut self,
         key: &CheckKey,
@@ -236,110 +317,87 @@ impl Engine {
         announced: Option<Verdict>,
         settling_until: Timestamp,
         now: Timestamp,
-        dirty: &mut BTreeSet<CheckKey>,
     ) {
-        let mut problems = Vec::new();
-        let plan = CheckPlan::parse(&object.spec, &mut problems).ok_or(problems);
-        let state = match &plan {
-            Err(problems) => State::unevaluated(passing::INVALID_SPEC, &summary(problems), history),
-            Ok(_) if object.spec.suspend => State::unevaluated(passing::SUSPENDED, "evaluation is suspended (spec.suspend)", history),
-            Ok(_) => State::unevaluated(passing::NEVER_EVALUATED, "not evaluated yet", history),
-        };
-        let runs = plan.is_ok() && !object.spec.suspend;
+        let parsed = Parsed::of(&object.spec, self.environment_of(&key.namespace).as_deref());
+        let state = unevaluated(&parsed, history);
         self.metrics.verdict(&key.namespace, &key.name, None, Some(word(state.verdict)));
+        let (request, revision) = (request_of(&object), revision_of(&object));
+        let labels = object.metadata.labels.clone().unwrap_or_default();
         let check = Check {
-            uid: object.uid().unwrap_or_default(),
+            uid: object.metadata.uid.unwrap_or_default(),
             generation: object.metadata.generation,
-            labels: object.labels().clone(),
-            plan,
-            state,
-            watches: Vec::new(),
-            seen: object.status,
+            labels: Arc::new(labels),
+            revision,
+            severity: parsed.severity,
+            priority: parsed.priority,
+            suspended: parsed.suspended,
+            remediation: parsed.remediation,
+            effective: parsed.effective,
+            spec: (!object.spec.overrides.is_empty()).then(|| Box::new(object.spec)),
+            plan: parsed.plan,
+            state: Arc::new(state),
+            basis: Basis::Live,
+            reads: Reads::default(),
+            handled: object.status.as_ref().and_then(|s| s.evaluated_at_request.clone()),
+            seen: object.status.map(Box::new),
             sent: None,
             contradicted: false,
             announced,
             settling_until,
-            due: now,
-            running: None,
+            request,
+            probing: Probing::default(),
             wake: None,
-            spec: object.spec,
         };
+        self.relations.enter(key, check.plan.as_deref().ok());
+        let active = check.active().is_some();
         self.checks.insert(key.clone(), check);
         self.publish(key);
-        if runs {
-            self.subscribe(key);
-            dirty.insert(key.clone());
-            self.wake(key, now);
-        } else {
-            self.sync_status(key, now);
-        }
-    }
-
-    fn subscribe(&mut self, key: &CheckKey) {
-        let Some(check) = self.checks.get(key) else { return };
-        let Ok(CheckPlan { targets: Some(targets), probe, .. }) = &check.plan else { return };
-        let kind = KindKey { api_version: targets.api_version.clone(), kind: targets.kind.clone() };
-        let name = match &targets.which {
-            Which::Named(name) => Some(name.clone()),
-            Which::Selected(_) => None,
-        };
-        let related = match probe {
-            ProbePlan::Live(live) => live.reads(),
-            ProbePlan::Probed(_) => Vec::new(),
-        };
-        let mut wanted = vec![(kind, name)];
-        wanted.extend(related.into_iter().map(|r| (KindKey { api_version: r.api_version.to_owned(), kind: r.kind.to_owned() }, None)));
-        for (kind, name) in wanted {
-            self.subscribe_kind(key, &kind, name.as_deref());
-        }
-    }
-
-    fn subscribe_kind(&mut self, key: &CheckKey, kind: &KindKey, name: Option<&str>) {
-        let served = match self.kinds.get(kind) {
-            None => {
-                self.kinds.insert(kind.clone(), KindState::Asked);
-                self.output.effects.push(Effect::Ask(kind.clone()));
-                return;
+        self.dirty.extend(self.relations.askers(key).cloned());
+        if !active {
+            if let Leading::Yes(_, coverage) = &mut self.leading {
+                coverage.forget(key, revision);
             }
-            Some(KindState::Served(served)) => served.clone(),
-            Some(_) => return,
-        };
-        let watch = WatchKey { kind: kind.clone(), namespace: served.namespaced.then(|| key.namespace.clone()) };
-        let effects = &mut self.output.effects;
-        let watched = self.watches.entry(watch.clone()).or_insert_with(|| {
-            effects.push(Effect::Watch(watch.clone(), served));
-            Watched::default()
-        });
-        watched.subscribe(key, name);
-        if let Some(check) = self.checks.get_mut(key).filter(|c| !c.watches.contains(&watch)) {
-            check.watches.push(watch);
+            return self.sync_status(key, now);
         }
+        self.restore_reported(key, now);
+        self.adopt(key, now);
+        self.dirty.insert(key.clone());
+        self.wake(key, settling_until);
     }
 
-    fn take_kind(&mut self, kind: KindKey, answer: Result<Option<Served>, String>, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
-        let again = now.checked_add(ASK_AGAIN).unwrap_or(now);
-        let state = match answer {
-            Ok(Some(served)) => KindState::Served(served),
-            Ok(None) => KindState::Unserved(format!(
-                "the cluster serves no kind {} in {}: see `kubectl api-resources`; the check goes on by itself once the kind is there",
-                kind.kind, kind.api_version
-            )),
-            Err(message) => {
-                tracing::warn!(api_version = kind.api_version, kind = kind.kind, error = message, "cannot ask the API server about a kind");
-                self.ask_again(kind, again);
-                return;
+    /// Environments may be others.
+    fn namespaces_changed(&mut self, now: Timestamp) {
+        let keys: Vec<CheckKey> = self.checks.keys().cloned().collect();
+        for key in keys {
+            let environment = self.environment_of(&key.namespace);
+            let Some(check) = self.checks.get_mut(&key) else { continue };
+            let reads_namespaces = check.active().is_some_and(|plan| {
+                matches!(plan.when, When::Standing(_)) || plan.targets.as_ref().is_some_and(|targets| targets.namespaces.is_some())
+            });
+            if reads_namespaces {
+                self.dirty.insert(key.clone());
             }
-        };
-        if matches!(state, KindState::Unserved(_)) {
-            self.ask_again(kind.clone(), again);
-        }
-        if self.kinds.insert(kind.clone(), state.clone()) == Some(state) {
-            return;
-        }
-        let concerned: Vec<CheckKey> = self.checks.iter().filter(|(_, c)| c.names(&kind)).map(|(key, _)| key.clone()).collect();
-        for key in concerned {
-            self.subscribe(&key);
-            dirty.insert(key);
+            let Some(spec) = &check.spec else { continue };
+            let parsed = Parsed::of(spec, environment.as_deref());
+            if parsed.effective == check.effective {
+                continue;
+            }
+            let history = check.state.history.clone();
+            let state = unevaluated(&parsed, history);
+            let old = check.plan.clone();
+            check.plan = parsed.plan;
+            check.effective = parsed.effective;
+            check.severity = parsed.severity;
+            check.suspended = parsed.suspended;
+            check.remediation = parsed.remediation;
+            self.relations.leave(&key, old.as_deref().ok());
+            self.relations.enter(&key, check.plan.as_deref().ok());
+            self.settled(&key, state, now);
+            if let Some(check) = self.checks.get_mut(&key) {
+                self.agenda.extend(check.wake.take().map(|at| (at, check.priority, Item::Check(key.clone()))));
+                check.priority = parsed.priority;
+            }
+            self.evaluate_now(&key, now);
         }
     }
 
@@ -349,89 +407,71 @@ impl Engine {
         }
     }
 
-    fn take_observation(&mut self, key: &CheckKey, number: u64, observation: Observation, now: Timestamp) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(check) = self.checks.get_mut(key).filter(|c| c.running == Some(number)) else { return };
-        check.running = None;
-        let Ok(plan) = &check.plan else { return };
-        let (due, interval, duration) = (check.due, plan.interval, observation.duration);
-        check.due = next_beat(due, interval, now);
-        self.metrics.observed(plan.probe.name(), observation.outcome.as_str());
-        let waited = Duration::try_from(now.duration_since(due)).unwrap_or_default();
-        self.metrics.evaluated(plan.probe.name(), duration, waited.saturating_sub(duration));
-        let state = settle(&plan.settings, &check.state, Evaluation::Observed(vec![observation]), duration, now);
-        self.settled(key, state, now);
-    }
-
     /// Something in the agenda came due.
-    fn due(&mut self, item: Item, at: Timestamp, now: Timestamp, dirty: &mut BTreeSet<CheckKey>) {
+    fn due(&mut self, item: Item, at: Timestamp, now: Timestamp) {
         match item {
-            Item::Watch(key) => dirty.extend(self.watches.get(&key).map(Watched::everyone).unwrap_or_default()),
+            Item::Watch(key) => self.dirty.extend(self.sources.watches.get(&key).map(Watched::everyone).unwrap_or_default()),
             Item::Kind(kind) => {
                 self.asking.remove(&kind);
-                // Only while somebody still asks for it.
-                if self.checks.values().any(|c| c.names(&kind)) {
-                    self.output.effects.push(Effect::Ask(kind));
-                } else {
-                    self.kinds.remove(&kind);
-                }
+                self.sources.ask_again(&kind);
             }
             Item::Check(key) => {
                 let Some(check) = self.checks.get_mut(&key).filter(|c| c.wake == Some(at)) else { return };
                 check.wake = None;
-                let Some(plan) = check.active() else { return self.sync_status(&key, now) };
-                match &plan.probe {
-                    ProbePlan::Live(_) => {
-                        dirty.insert(key);
+                match check.active().map(|plan| plan.probed().is_some()) {
+                    None => self.sync_status(&key, now),
+                    Some(false) => {
+                        self.dirty.insert(key);
                     }
-                    ProbePlan::Probed(_) => {
-                        if check.due <= now && check.running.is_none() {
-                            self.queue.insert((check.spec.priority, check.due, key.clone()));
-                        }
-                        self.turn_stale(&key, now);
-                        self.sync_status(&key, now);
-                        self.schedule(&key, now);
-                    }
+                    Some(true) => self.beat(&key, now),
                 }
             }
         }
     }
 
-    fn start_probes(&mut self, now: Timestamp) {
-        while self.in_flight < MAX_IN_FLIGHT {
-            let Some((_, _, key)) = self.queue.pop_first() else { return };
-            let Some(check) = self.checks.get_mut(&key).filter(|c| c.running.is_none() && c.due <= now) else { continue };
-            let Ok(CheckPlan { probe: ProbePlan::Probed(probe), attempts, .. }) = &check.plan else { continue };
-            self.numbers += 1;
-            check.running = Some(self.numbers);
-            self.in_flight += 1;
-            self.output.effects.push(Effect::Probe(key, self.numbers, probe.clone(), *attempts));
+    /// A check may be worth something else than before.
+    fn look_at(&mut self, key: &CheckKey, now: Timestamp) {
+        let Some(plan) = self.checks.get(key).and_then(Check::active).cloned() else { return };
+        match &plan.probe {
+            ProbePlan::Probed(_) => self.look_at_probed(key, &plan, now),
+            ProbePlan::Live(probe) => {
+                let hindrance = self.hindrance(key, &plan, now);
+                let found = match hindrance.instead {
+                    Some(evaluation) => Found::Evaluation(evaluation),
+                    None => {
+                        let members = self.members(key, &plan, now);
+                        let Some(check) = self.checks.get_mut(key) else { return };
+                        self.sources.evaluate(Asker { key, plan: &plan, now }, probe.as_ref(), &mut check.reads, &members)
+                    }
+                };
+                let members_hold = self.members(key, &plan, now).iter().filter_map(|m| m.holds_until).min();
+                let holds_until = [hindrance.holds_until, members_hold].into_iter().flatten().min();
+                self.take_live(key, found, holds_until, now);
+            }
         }
     }
 
-    fn evaluate_live(&mut self, key: &CheckKey, now: Timestamp) {
-        let Some(check) = self.checks.get(key) else { return };
-        let Some(plan) = check.active() else { return };
-        let ProbePlan::Live(probe) = &plan.probe else { return };
-        let found = live::evaluate(probe.as_ref(), plan.targets.as_ref(), &key.namespace, &self.kinds, &self.watches, now);
-        let state = match found {
-            live::Found::Waiting(message) => {
-                if check.state.reason == passing::NEVER_EVALUATED {
-                    let mut state = check.state.clone();
-                    state.message = message;
+    fn take_live(&mut self, key: &CheckKey, found: Found, holds_until: Option<Timestamp>, now: Timestamp) {
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let Ok(plan) = check.plan.clone() else { return };
+        let evaluation = match found {
+            Found::Evaluation(evaluation) => evaluation,
+            Found::Waiting(message) => {
+                if check.state.reason == passing::NEVER_EVALUATED && check.state.message != message {
+                    let state = State { message, ..State::clone(&check.state) };
                     self.settled(key, state, now);
                 }
                 return self.turn_stale_and_schedule(key, now);
             }
-            live::Found::Evaluation(evaluation) => {
-                if let Evaluation::Observed(list) = &evaluation {
-                    for observation in list {
-                        self.metrics.observed(plan.probe.name(), observation.outcome.as_str());
-                    }
-                }
-                settle(&plan.settings, &check.state, evaluation, Duration::ZERO, now)
-            }
         };
+        if let Evaluation::Observed(list) = &evaluation {
+            for observation in list {
+                self.metrics.observed(plan.probe.name(), observation.outcome.as_str());
+            }
+        }
+        check.handled.clone_from(&check.request);
+        let mut state = settle(&plan.settings, &check.state, evaluation, Duration::ZERO, now);
+        state.holds_until = [state.holds_until, holds_until].into_iter().flatten().min();
         self.settled(key, state, now);
     }
 
@@ -440,10 +480,10 @@ impl Engine {
         self.schedule(key, now);
     }
 
-    /// A passing verdict that nobody renewed is no longer one.
+    /// A passing verdict that nobody renewed is no longer one. What another replica observed is judged by the watermark, each time it is asked for.
     fn turn_stale(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(check) = self.checks.get(key) else { return };
-        let believed = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning);
+        let believed = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning) && !matches!(check.basis, Basis::Reported(_));
         if believed && check.state.stale_at.is_some_and(|at| now >= at) {
             let limit = check.plan.as_ref().map_or(0, |p| p.settings.history_limit);
             let state = check.state.turned_stale(now, limit);
@@ -451,43 +491,14 @@ impl Engine {
         }
     }
 
-    /// A check has a new state: publish it, tell of it, write it, plan the next look.
-    fn settled(&mut self, key: &CheckKey, state: State, now: Timestamp) {
-        let Some(check) = self.checks.get_mut(key) else { return };
-        let old = std::mem::replace(&mut check.state, state);
-        self.metrics.verdict(&key.namespace, &key.name, Some(word(old.verdict)), Some(word(check.state.verdict)));
-        if let Some((bad, reason)) = announcement(check.announced, &check.state) {
-            let line = check.state.message.clone();
-            self.output.effects.push(Effect::Announce(key.clone(), check.uid.clone(), bad, reason, line));
-        }
-        if check.state.evaluated_at.is_some() {
-            check.announced = Some(check.state.verdict);
-        }
-        self.publish(key);
-        self.sync_status(key, now);
-        self.schedule(key, now);
-    }
-
-    fn publish(&mut self, key: &CheckKey) {
-        let Some(check) = self.checks.get(key) else { return };
-        // A check that went and came back in one step is there.
-        self.output.removed.retain(|(namespace, name)| *namespace != key.namespace || *name != key.name);
-        self.output.facts.push(CheckFact {
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            labels: check.labels.clone(),
-            severity: check.spec.severity,
-            remediation: remediation(check.spec.remediation.as_ref()),
-            state: check.state.clone(),
-        });
-    }
-
     fn schedule(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(check) = self.checks.get(key) else { return };
         let Some(plan) = check.active() else { return };
-        let beat = match plan.probe {
-            ProbePlan::Live(_) => now.checked_add(plan.interval).ok(),
-            ProbePlan::Probed(_) => (check.running.is_none() && check.due > now).then_some(check.due),
+        let beat = if plan.probed().is_some() {
+            self.next_beat(check)
+        } else {
+            // Thresholds count evaluations, so there must be some while one is pending.
+            (check.state.reason == passing::THRESHOLD_PENDING).then(|| now.checked_add(plan.interval).ok()).flatten()
         };
         let settling = (check.state.evaluated_at.is_none()).then_some(check.settling_until);
         let next = [beat, check.state.next_change(), settling, check.doubted_at()].into_iter().flatten().filter(|t| *t > now).min();
@@ -498,7 +509,7 @@ impl Engine {
 
     fn wake(&mut self, key: &CheckKey, at: Timestamp) {
         let Some(check) = self.checks.get_mut(key) else { return };
-        let priority = check.spec.priority;
+        let priority = check.priority;
         match check.wake {
             Some(earlier) if earlier <= at => return,
             Some(later) => {
@@ -510,59 +521,29 @@ impl Engine {
         self.agenda.insert((at, priority, Item::Check(key.clone())));
     }
 
-    fn sync_status(&mut self, key: &CheckKey, now: Timestamp) {
-        let Some(check) = self.checks.get_mut(key) else { return };
-        if check.state.reason == passing::NEVER_EVALUATED && now < check.settling_until {
-            return;
-        }
-        if check.doubted_at().is_some_and(|at| now >= at) {
-            check.sent = None;
-        }
-        let probed = matches!(&check.plan, Ok(CheckPlan { probe: ProbePlan::Probed(_), .. }));
-        let view = View {
-            generation: check.generation,
-            probe: check.plan.as_ref().ok().map(|p| p.probe.name()),
-            ready: check.ready(),
-            state: &check.state,
-            next: if probed { Some(check.due) } else { check.state.holds_until },
-            refresh_after: check.plan.as_ref().ok().filter(|_| probed).map(|p| p.settings.stale_after / 2),
-        };
-        let written = check.sent.as_ref().map(|(sent, _)| sent.as_ref()).or(check.seen.as_ref());
-        if let check_status::Change::Write(status) = check_status::diff(written, &view, now) {
-            check.sent = Some((status.clone(), now));
-            check.contradicted = false;
-            self.output.effects.push(Effect::Write(key.clone(), status));
-        }
-        if let Some(at) = self.checks.get(key).and_then(Check::doubted_at) {
-            self.wake(key, at);
-        }
-    }
-
     fn remove(&mut self, key: &CheckKey) {
+        let askers: Vec<CheckKey> = self.relations.askers(key).cloned().collect();
         if let Some(check) = self.forget(key) {
             self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
             self.output.facts.retain(|fact| fact.namespace != key.namespace || fact.name != key.name);
             self.output.removed.push((key.namespace.clone(), key.name.clone()));
+            if let Leading::Yes(_, coverage) = &mut self.leading {
+                coverage.forget(key, self.revision);
+            }
+            self.dirty.extend(askers);
         }
     }
 
     fn forget(&mut self, key: &CheckKey) -> Option<Check> {
-        let check = self.checks.remove(key)?;
+        let mut check = self.checks.remove(key)?;
         if let Some(at) = check.wake {
-            self.agenda.remove(&(at, check.spec.priority, Item::Check(key.clone())));
+            self.agenda.remove(&(at, check.priority, Item::Check(key.clone())));
         }
-        self.queue.remove(&(check.spec.priority, check.due, key.clone()));
-        for watch in &check.watches {
-            if self.watches.get_mut(watch).is_some_and(|w| w.unsubscribe(key)) {
-                self.idle.push(watch.clone());
-            }
-        }
+        self.dequeue(key, &check);
+        self.relations.leave(key, check.plan.as_deref().ok());
+        self.sources.release(key, &mut check.reads);
         Some(check)
     }
-}
-
-fn key_of(check: &PreflightCheck) -> CheckKey {
-    CheckKey { namespace: check.namespace().unwrap_or_default(), name: check.name_any() }
 }
 
 #[cfg(test)]

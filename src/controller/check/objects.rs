@@ -21,27 +21,29 @@ const MAX_ERROR_CHARS: usize = 320;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CheckKey {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// A kind as users name it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KindKey {
     /// The apiVersion.
-    pub api_version: String,
+    pub api_version: Arc<str>,
     /// The kind.
-    pub kind: String,
+    pub kind: Arc<str>,
 }
 
-/// One watch: a kind in a namespace, or a kind without namespaces.
+/// One watch: a kind in a namespace or everywhere, all objects or one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchKey {
     /// The kind.
     pub kind: KindKey,
-    /// The namespace, for kinds that have one.
-    pub namespace: Option<String>,
+    /// The namespace; `None`: all of them, or a kind that has none.
+    pub namespace: Option<Arc<str>>,
+    /// The one object that is watched.
+    pub name: Option<Arc<str>>,
 }
 
 /// What is known of a kind.
@@ -55,17 +57,33 @@ pub enum KindState {
     Unserved(String),
 }
 
+/// The objects of one watch, by namespace (empty for a kind without) and name.
+pub type Objects = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<DynamicObject>>>;
+
+/// How a check looks at a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest<'a> {
+    /// At one object, of a namespace and name.
+    One(&'a str, &'a str),
+    /// At all.
+    All,
+    /// At whatever is there when it is evaluated for another reason.
+    Quiet,
+}
+
 /// The objects of one watch.
 #[derive(Debug, Default)]
 pub struct Watched {
-    objects: BTreeMap<String, Arc<DynamicObject>>,
+    objects: Objects,
     synced: bool,
     /// Since when it is broken, and the last error.
     broken: Option<Broken>,
-    /// The checks that look at one object, by its name.
-    by_name: HashMap<String, HashSet<CheckKey>>,
+    /// The checks that look at one object, by its namespace and name.
+    by_name: HashMap<Arc<str>, HashMap<Arc<str>, HashSet<CheckKey>>>,
     /// The checks that look at all objects.
     by_all: HashSet<CheckKey>,
+    /// The checks that are told of nothing.
+    quiet: HashSet<CheckKey>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,27 +105,34 @@ pub struct Untold {
 }
 
 impl Watched {
-    /// A check looks at an object, or (`None`) at all.
-    pub fn subscribe(&mut self, check: &CheckKey, name: Option<&str>) {
-        match name {
-            Some(name) => self.by_name.entry(name.to_owned()).or_default().insert(check.clone()),
-            None => self.by_all.insert(check.clone()),
+    /// A check looks at something.
+    pub fn subscribe(&mut self, check: &CheckKey, interest: Interest<'_>) {
+        match interest {
+            Interest::One(namespace, name) => {
+                self.by_name.entry(namespace.into()).or_default().entry(name.into()).or_default().insert(check.clone())
+            }
+            Interest::All => self.by_all.insert(check.clone()),
+            Interest::Quiet => self.quiet.insert(check.clone()),
         };
     }
 
     /// A check looks no longer. Returns whether nobody does.
     pub fn unsubscribe(&mut self, check: &CheckKey) -> bool {
         self.by_all.remove(check);
-        self.by_name.retain(|_, checks| {
-            checks.remove(check);
-            !checks.is_empty()
+        self.quiet.remove(check);
+        self.by_name.retain(|_, names| {
+            names.retain(|_, checks| {
+                checks.remove(check);
+                !checks.is_empty()
+            });
+            !names.is_empty()
         });
         self.is_idle()
     }
 
     /// Whether no check looks at it.
     pub fn is_idle(&self) -> bool {
-        self.by_all.is_empty() && self.by_name.is_empty()
+        self.by_all.is_empty() && self.by_name.is_empty() && self.quiet.is_empty()
     }
 
     /// A break that lies in the future began now.
@@ -121,22 +146,30 @@ impl Watched {
     pub fn take(&mut self, kind: &KindKey, change: Change<DynamicObject>, now: Timestamp) -> BTreeSet<CheckKey> {
         match change {
             Change::Listed(objects) => {
-                self.objects = objects.into_iter().map(|o| (o.name_any(), Arc::new(typed(o, kind)))).collect();
+                self.objects.clear();
+                for object in objects {
+                    self.put(object, kind);
+                }
                 self.synced = true;
                 self.broken = None;
                 self.everyone()
             }
             Change::Applied(object) => {
-                let name = object.name_any();
-                self.objects.insert(name.clone(), Arc::new(typed(object, kind)));
-                self.mended(&name)
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                self.put(object, kind);
+                self.mended(&namespace, &name)
             }
             Change::Deleted(object) => {
-                let name = object.name_any();
-                self.objects.remove(&name);
-                self.mended(&name)
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                if let Some(objects) = self.objects.get_mut(namespace.as_str()) {
+                    objects.remove(name.as_str());
+                    if objects.is_empty() {
+                        self.objects.remove(namespace.as_str());
+                    }
+                }
+                self.mended(&namespace, &name)
             }
-            Change::Unreadable { name, .. } => self.mended(&name),
+            Change::Unreadable { namespace, name, .. } => self.mended(&namespace.unwrap_or_default(), &name),
             Change::Failed { message, forbidden, silent, .. } => {
                 let proved = now.checked_sub(silent).unwrap_or(now);
                 let since = self.broken.as_ref().map_or(proved, |b| b.since);
@@ -146,14 +179,28 @@ impl Watched {
         }
     }
 
-    fn mended(&mut self, name: &str) -> BTreeSet<CheckKey> {
-        let was_broken = self.broken.take().is_some();
-        if was_broken { self.everyone() } else { self.by_all.iter().chain(self.by_name.get(name).into_iter().flatten()).cloned().collect() }
+    fn put(&mut self, mut object: DynamicObject, kind: &KindKey) {
+        // The items of a list come without apiVersion and kind.
+        object.types = Some(TypeMeta { api_version: kind.api_version.as_ref().to_owned(), kind: kind.kind.as_ref().to_owned() });
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let name = object.metadata.name.as_deref().unwrap_or_default().into();
+        match self.objects.get_mut(namespace) {
+            Some(objects) => objects.insert(name, Arc::new(object)),
+            None => self.objects.entry(namespace.into()).or_default().insert(name, Arc::new(object)),
+        };
+    }
+
+    fn mended(&mut self, namespace: &str, name: &str) -> BTreeSet<CheckKey> {
+        if self.broken.take().is_some() {
+            return self.everyone();
+        }
+        let one = self.by_name.get(namespace).and_then(|names| names.get(name));
+        self.by_all.iter().chain(one.into_iter().flatten()).cloned().collect()
     }
 
     /// All checks that look at something here.
     pub fn everyone(&self) -> BTreeSet<CheckKey> {
-        self.by_all.iter().chain(self.by_name.values().flatten()).cloned().collect()
+        self.by_all.iter().chain(&self.quiet).chain(self.by_name.values().flat_map(HashMap::values).flatten()).cloned().collect()
     }
 
     /// When a break will have lasted too long, if there is one.
@@ -162,7 +209,7 @@ impl Watched {
     }
 
     /// The objects, unless they cannot be told.
-    pub fn objects(&self, key: &WatchKey, now: Timestamp) -> Result<&BTreeMap<String, Arc<DynamicObject>>, Untold> {
+    pub fn objects(&self, key: &WatchKey, now: Timestamp) -> Result<&Objects, Untold> {
         let kind = &key.kind.kind;
         let place = key.namespace.as_ref().map_or_else(String::new, |n| format!(" in namespace {n}"));
         match (&self.broken, self.synced) {
@@ -182,33 +229,42 @@ impl Watched {
     }
 }
 
-/// The items of a list come without apiVersion and kind.
-fn typed(mut object: DynamicObject, kind: &KindKey) -> DynamicObject {
-    object.types = Some(TypeMeta { api_version: kind.api_version.clone(), kind: kind.kind.clone() });
-    object
-}
-
-/// All watches, as probes read them.
+/// All watches, as probes read them. A check reads through watches that it subscribed to, and no others: that is where its rights were asked for.
 pub struct Reader<'a> {
     /// The watches.
     pub watches: &'a HashMap<WatchKey, Watched>,
+    /// Those that the check subscribed to.
+    pub own: &'a [WatchKey],
     /// The time.
     pub now: Timestamp,
 }
 
+impl<'a> Reader<'a> {
+    fn objects(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: Option<&str>) -> Result<&'a Objects, NotSynced> {
+        let fits = |key: &&WatchKey| {
+            let place = key.namespace.is_none() || key.namespace.as_deref() == namespace;
+            let one = key.name.is_none() || key.name.as_deref() == name;
+            *key.kind.api_version == *api_version && *key.kind.kind == *kind && place && one
+        };
+        let not_watched = || NotSynced { message: format!("{kind} objects are not watched") };
+        let key = self.own.iter().find(fits).ok_or_else(not_watched)?;
+        let watched = self.watches.get(key).ok_or_else(not_watched)?;
+        watched.objects(key, self.now).map_err(|untold| NotSynced { message: untold.message })
+    }
+}
+
 impl ReadObjects for Reader<'_> {
     fn list<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<&'a DynamicObject>, NotSynced> {
-        let key = WatchKey {
-            kind: KindKey { api_version: api_version.to_owned(), kind: kind.to_owned() },
-            namespace: namespace.map(str::to_owned),
-        };
-        let watched = self.watches.get(&key).ok_or_else(|| NotSynced { message: format!("{kind} objects are not watched") })?;
-        let objects = watched.objects(&key, self.now).map_err(|untold| NotSynced { message: untold.message })?;
-        Ok(objects.values().map(AsRef::as_ref).collect())
+        let objects = self.objects(api_version, kind, namespace, None)?;
+        let all = || objects.values().flat_map(BTreeMap::values);
+        Ok(match namespace {
+            Some(namespace) => objects.get(namespace).into_iter().flat_map(BTreeMap::values).map(AsRef::as_ref).collect(),
+            None => all().map(AsRef::as_ref).collect(),
+        })
     }
 
     fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced> {
-        let all = self.list(api_version, kind, namespace)?;
-        Ok(all.into_iter().find(|object| object.metadata.name.as_deref() == Some(name)))
+        let objects = self.objects(api_version, kind, namespace, Some(name))?;
+        Ok(objects.get(namespace.unwrap_or_default()).and_then(|objects| objects.get(name)).map(AsRef::as_ref))
     }
 }

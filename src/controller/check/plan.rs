@@ -1,13 +1,15 @@
 //! A `PreflightCheck`, parsed into what the engine acts upon.
 
-use crate::api::{PreflightCheckSpec, Remediation, TargetSource, Targets};
+use crate::api::{PreflightCheckSpec, Remediation, ReusePolicy, TargetSource, Targets};
+use crate::core::expr::Expression;
 use crate::core::problem::Problem;
 use crate::core::selector::Selector;
 use crate::core::text::single_line;
 use crate::core::validate;
 use crate::core::verdict::Settings;
-use crate::probe::{Attempts, Plan as ProbePlan, TargetRule};
+use crate::probe::{Attempts, CheckSelection, Plan as ProbePlan, ProbedProbe, TargetRule};
 use jiff::SignedDuration;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a check does.
@@ -23,6 +25,29 @@ pub struct CheckPlan {
     pub interval: SignedDuration,
     /// How often a probed check tries.
     pub attempts: Attempts,
+    /// As which service account of its namespace it reads.
+    pub account: Arc<str>,
+    /// Checks of its namespace that must pass first.
+    pub depends_on: Vec<Arc<str>>,
+    /// When it applies.
+    pub when: When,
+    /// Whether what passed need run again.
+    pub reuse: ReusePolicy,
+    /// For how long, if for some time.
+    pub reuse_for: SignedDuration,
+    /// The host that a probed check talks to.
+    pub host: Arc<str>,
+}
+
+/// When a check applies.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// Always.
+    Always,
+    /// Decided at each evaluation.
+    Standing(Expression),
+    /// Decided for each request.
+    OfRequest(Expression),
 }
 
 /// Which objects are targets.
@@ -53,21 +78,70 @@ impl CheckPlan {
         let settings = validate::settings(spec, problems);
         let probe = ProbePlan::parse(&spec.probe, problems);
         let targets = probe.as_ref().and_then(|probe| target_plan(probe, spec.targets.as_ref(), problems));
+        let when = when(spec.when.as_deref(), problems);
         if !problems.is_empty() {
             return None;
         }
+        let (probe, settings) = (probe?, settings?);
         let seconds = |s: i32| u64::try_from(s).unwrap_or(0);
+        let (host, live) = match &probe {
+            ProbePlan::Live(_) => (Arc::from(""), true),
+            ProbePlan::Probed(probed) => (probed.host().into(), false),
+        };
         Some(Self {
-            probe: probe?,
+            probe,
             targets,
-            settings: settings?,
+            settings: Settings { ages: settings.ages && !live, ..settings },
             interval: SignedDuration::from_secs(i64::from(spec.interval_seconds.max(1))),
             attempts: Attempts {
                 attempts: u32::try_from(spec.retries.attempts).unwrap_or(1).max(1),
                 backoff: Duration::from_secs(seconds(spec.retries.backoff_seconds)),
                 timeout: Duration::from_secs(seconds(spec.timeout_seconds).max(1)),
             },
+            account: spec.service_account_name.as_str().into(),
+            depends_on: spec.depends_on.iter().map(|d| d.name.as_str().into()).collect(),
+            when: when?,
+            reuse: spec.reuse.policy,
+            reuse_for: SignedDuration::from_secs(i64::from(spec.reuse.for_seconds.max(0))),
+            host,
         })
+    }
+
+    /// The probe, if it is a probed one.
+    pub fn probed(&self) -> Option<&Arc<dyn ProbedProbe>> {
+        match &self.probe {
+            ProbePlan::Probed(probe) => Some(probe),
+            ProbePlan::Live(_) => None,
+        }
+    }
+
+    /// Which other checks its probe asks about.
+    pub fn members(&self) -> &[CheckSelection] {
+        match &self.probe {
+            ProbePlan::Live(probe) => probe.members(),
+            ProbePlan::Probed(_) => &[],
+        }
+    }
+}
+
+/// What a `when` about the check itself may name.
+const STANDING_ROOTS: [&str; 3] = ["environment", "namespace", "now"];
+
+fn when(source: Option<&str>, problems: &mut Vec<Problem>) -> Option<When> {
+    const FIELD: &str = "spec.when";
+    let Some(source) = source else { return Some(When::Always) };
+    let roots: Vec<&str> = validate::EXPRESSION_ROOTS.iter().chain(&STANDING_ROOTS).copied().collect();
+    let expression = Expression::compile(source, FIELD, &roots, problems)?;
+    let names = |roots: &[&str]| roots.iter().any(|root| expression.references(root));
+    match (names(validate::EXPRESSION_ROOTS), names(&STANDING_ROOTS)) {
+        (true, true) => {
+            let message = "it names both the request (request, object, oldObject) and the check's surroundings (environment, namespace, now): \
+                           write it about one of them";
+            problems.push(Problem::new(FIELD, message));
+            None
+        }
+        (true, false) => Some(When::OfRequest(expression)),
+        (false, _) => Some(When::Standing(expression)),
     }
 }
 

@@ -1,15 +1,19 @@
 //! The shell of the engine: watches, asks, probes and writes what the engine wants, and tells it what came of it.
 
+use super::access::Access;
 use super::engine::{Effect, Engine, Input, Output};
 use super::objects::{CheckKey, WatchKey};
 use crate::api::PreflightCheck;
 use crate::clock;
-use crate::cluster::apply::{ObjectRef, StatusWriter, Unwritten};
-use crate::cluster::contact::Contact;
+use crate::cluster::access::{Question, allowed};
+use crate::cluster::apply::{Ended, ObjectRef, StatusWriter};
+use crate::cluster::contact::{Contact, Proof};
 use crate::cluster::discovery::{self, Served};
 use crate::cluster::events::{Events, Happening};
-use crate::cluster::snapshot::Snapshot;
+use crate::cluster::lease::Role;
+use crate::cluster::snapshot::{Labels, Snapshot};
 use crate::cluster::watch::{Change, watch, watch_dynamic};
+use crate::core::freshness::{Freshness, Watermark};
 use crate::probe::{self, Outbound};
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -20,7 +24,7 @@ use kube::{Api, Client};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch as tokio_watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +53,16 @@ pub struct CheckController {
     pub outbound: Outbound,
     /// Told when all checks are known.
     pub readiness: Readiness,
+    /// The environment of checks whose namespace names none.
+    pub environment: Option<String>,
+    /// The labels of all namespaces, once they are known.
+    pub namespaces: tokio_watch::Receiver<Option<Arc<HashMap<String, Labels>>>>,
+    /// Whether this replica leads.
+    pub role: tokio_watch::Receiver<Role>,
+    /// Where the leader says what it vouches for.
+    pub vouched: tokio_watch::Sender<Option<Watermark>>,
+    /// What the leader vouches for, as every replica sees it.
+    pub watermark: tokio_watch::Receiver<Option<Watermark>>,
 }
 
 struct Shell {
@@ -56,33 +70,62 @@ struct Shell {
     writer: StatusWriter,
     inputs: mpsc::Sender<Input>,
     watches: HashMap<WatchKey, AbortHandle>,
+    freshness: Freshness,
 }
 
 /// Runs until shutdown.
 pub async fn run(context: CheckController, shutdown: CancellationToken) {
     let (inputs, mut received) = mpsc::channel(QUEUE);
-    let (failed, mut unwritten) = mpsc::channel(QUEUE);
-    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), failed);
+    let (ended_in, mut ended) = mpsc::unbounded_channel();
+    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), ended_in);
     clock::spawn(writing);
     clock::spawn(forward_checks(context.client.clone(), context.contact.clone(), inputs.clone()));
-    let mut engine = Engine::new(context.metrics.clone());
-    let mut shell = Shell { context, writer, inputs, watches: HashMap::new() };
+    let mut engine = Engine::new(context.metrics.clone(), context.environment.clone());
+    let mut proof = context.contact.proof();
+    let (mut role, mut watermark, mut namespaces) = (context.role.clone(), context.watermark.clone(), context.namespaces.clone());
+    let mut shell = Shell { context, writer, inputs, watches: HashMap::new(), freshness: Freshness::default() };
     loop {
         let mut batch = Vec::new();
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = clock::wake(engine.next_wake()) => {}
             _ = received.recv_many(&mut batch, BATCH) => {}
-            Some(Unwritten(object)) = unwritten.recv() => {
-                batch.push(Input::Unwritten(CheckKey { namespace: object.namespace.unwrap_or_default(), name: object.name }));
+            Some(end) = ended.recv() => batch.push(written(end)),
+            Ok(()) = role.changed() => {}
+            Ok(()) = watermark.changed() => batch.push(Input::Watermark(watermark.borrow_and_update().clone())),
+            Ok(()) = proof.changed() => {
+                let proof = *proof.borrow_and_update();
+                shell.proved(proof);
+                batch.extend(proof.offset.map(Input::Clock));
+            }
+            Ok(()) = namespaces.changed() => {
+                batch.extend(namespaces.borrow_and_update().clone().map(Input::Namespaces));
             }
         }
+        while let Ok(end) = ended.try_recv() {
+            batch.push(written(end));
+        }
+        // Asked each time: a process that was stopped for a while does not know that another leads.
+        batch.push(Input::Leads(leads(&role)));
         let output = engine.step(batch, clock::now());
         if engine.complete() {
             shell.context.readiness.ready(READY_CHECKS);
         }
-        shell.act(output, engine.complete()).await;
+        shell.act(output, engine.complete(), leads(&role).is_some()).await;
     }
+}
+
+fn leads(role: &tokio_watch::Receiver<Role>) -> Option<(i64, Option<Watermark>)> {
+    match &*role.borrow() {
+        Role::Leader(leadership) if leadership.holds() => Some((leadership.term, leadership.taken_over.clone())),
+        Role::Leader(_) | Role::Follower => None,
+    }
+}
+
+fn written(end: Ended) -> Input {
+    let Ended { object, number, revision } = end;
+    let key = CheckKey { namespace: object.namespace.unwrap_or_default().into(), name: object.name.into() };
+    Input::Written(key, number, revision)
 }
 
 async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<Input>) {
@@ -95,9 +138,23 @@ async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<I
 }
 
 impl Shell {
-    async fn act(&mut self, output: Output, complete: bool) {
+    /// What may be believed is another with each proof.
+    fn proved(&mut self, proof: Proof) {
+        self.freshness.proved_at = proof.proved_at;
+        self.freshness.offset = proof.offset;
+        self.context.snapshot.publish_freshness(self.freshness.clone());
+    }
+
+    async fn act(&mut self, output: Output, complete: bool, leads: bool) {
         let changed = !output.facts.is_empty() || !output.removed.is_empty();
         self.context.snapshot.publish_checks(output.facts, &output.removed, complete);
+        if let Some(reached) = output.reached {
+            self.freshness.watermark = Some(reached);
+            self.context.snapshot.publish_freshness(self.freshness.clone());
+        }
+        if leads && output.vouched.is_some() {
+            self.context.vouched.send_replace(output.vouched);
+        }
         if changed {
             self.context.changed.notify_one();
         }
@@ -116,6 +173,7 @@ impl Shell {
                         let _ = inputs.send(Input::Kind(kind, answer)).await;
                     });
                 }
+                Effect::Authorize(access) => self.authorize(access),
                 Effect::Probe(key, number, probe, attempts) => {
                     let (outbound, inputs) = (self.context.outbound.clone(), self.inputs.clone());
                     clock::spawn(async move {
@@ -123,9 +181,9 @@ impl Shell {
                         let _ = inputs.send(Input::Probed(key, number, seen)).await;
                     });
                 }
-                Effect::Write(key, status) => {
+                Effect::Write(key, number, status, guard) => {
                     let object = ObjectRef::of::<PreflightCheck>(Some(&key.namespace), &key.name);
-                    self.writer.write(object, &status).await;
+                    self.writer.write(object, number, &status, guard).await;
                 }
                 Effect::Announce(key, uid, warning, reason, note) => {
                     self.context.events.publish(Happening {
@@ -141,6 +199,22 @@ impl Shell {
         }
     }
 
+    fn authorize(&self, access: Access) {
+        let (client, inputs) = (self.context.client.clone(), self.inputs.clone());
+        clock::spawn(async move {
+            let question = Question {
+                account: (&access.account.namespace, &access.account.name),
+                verb: access.verb,
+                group: &access.group,
+                resource: &access.resource,
+                namespace: access.namespace.as_deref(),
+                name: access.name.as_deref(),
+            };
+            let answer = allowed(&client, &question).await.map_err(|error| error.to_string());
+            let _ = inputs.send(Input::Allowed(access, answer)).await;
+        });
+    }
+
     fn watch(&mut self, key: WatchKey, served: &Served) {
         let (client, resource) = (self.context.client.clone(), &served.resource);
         let api = match &key.namespace {
@@ -149,15 +223,19 @@ impl Shell {
         };
         let (inputs, metrics, watched) = (self.inputs.clone(), self.context.metrics.clone(), key.clone());
         let contact = self.context.contact.clone();
+        let config = match &key.name {
+            Some(name) => Config::default().fields(&format!("metadata.name={name}")),
+            None => Config::default(),
+        };
         let task = clock::spawn(async move {
-            let mut changes = std::pin::pin!(watch_dynamic(api, Config::default(), contact));
+            let mut changes = std::pin::pin!(watch_dynamic(api, config, contact));
             while let Some(change) = changes.next().await {
                 let gone = match &change {
                     Change::Failed { message, not_found, .. } => {
                         metrics.watch_failed(&watched.kind.kind);
                         tracing::warn!(
-                            kind = watched.kind.kind,
-                            namespace = watched.namespace,
+                            kind = %watched.kind.kind,
+                            namespace = watched.namespace.as_deref(),
                             error = message,
                             "a watch broke and begins again"
                         );
@@ -185,8 +263,8 @@ fn reference(key: &CheckKey, uid: String) -> ObjectReference {
     ObjectReference {
         api_version: Some(format!("{}/{}", crate::api::GROUP, crate::api::VERSION)),
         kind: Some("PreflightCheck".to_owned()),
-        name: Some(key.name.clone()),
-        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.as_ref().to_owned()),
+        namespace: Some(key.namespace.as_ref().to_owned()),
         uid: Some(uid),
         ..ObjectReference::default()
     }

@@ -228,7 +228,7 @@ impl Entry {
             self.sent = None;
             self.unwritten = false;
         }
-        let judgement = judge(&self.gate, key.namespace.as_deref(), facts, now);
+        let judgement = judge(&self.gate, key.namespace.as_deref(), None, facts, now);
         let mut found = self.found.clone();
         if let Some(message) = registered.refused.get(key) {
             let field = pushed_field(&self.gate).unwrap_or("spec.match");

@@ -4,9 +4,10 @@ use super::board::{Board, GateIdentity, Output};
 use super::served;
 use crate::api::{ClusterExperimentGate, ExperimentGate, GROUP, Mode, VERSION};
 use crate::clock;
-use crate::cluster::apply::{ObjectRef, StatusWriter, Unwritten};
+use crate::cluster::apply::{Ended, ObjectRef, StatusWriter};
 use crate::cluster::contact::Contact;
 use crate::cluster::events::{Events, Happening};
+use crate::cluster::lease::Role;
 use crate::cluster::snapshot::{Labels, Snapshot};
 use crate::cluster::watch::{Change, watch};
 use crate::core::gate::{Gate, GateKey};
@@ -57,6 +58,10 @@ pub struct GateController {
     pub metrics: Metrics,
     /// Told when all gates are known.
     pub readiness: Readiness,
+    /// Whether this replica leads: only the leader writes.
+    pub role: tokio_watch::Receiver<Role>,
+    /// Where the labels of the namespaces are told.
+    pub namespaces: tokio_watch::Sender<Option<Arc<HashMap<String, Labels>>>>,
 }
 
 enum Input {
@@ -69,8 +74,8 @@ enum Input {
 /// Runs until shutdown.
 pub async fn run(mut context: GateController, shutdown: CancellationToken) {
     let (inputs, mut received) = mpsc::channel(QUEUE);
-    let (failed, mut unwritten) = mpsc::channel(QUEUE);
-    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), failed);
+    let (ended_in, mut ended) = mpsc::unbounded_channel();
+    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), ended_in);
     clock::spawn(writing);
     forward(&context.client, &context.contact, &inputs);
     clock::spawn(ask_served(context.client.clone(), context.snapshot.clone(), inputs));
@@ -84,9 +89,14 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
             () = clock::wake(again) => again = None,
             () = context.changed.notified() => {}
             Ok(()) = context.registered.changed() => {}
+            Ok(()) = context.role.changed() => {}
             _ = context.records.recv_many(&mut records, QUEUE) => {}
             Some(input) = received.recv() => take(&context, &mut board, &mut namespaces, input),
-            Some(Unwritten(object)) = unwritten.recv() => board.unwritten(&GateKey { namespace: object.namespace, name: object.name }),
+            Some(Ended { object, revision, .. }) = ended.recv() => {
+                if revision.is_none() {
+                    board.unwritten(&GateKey { namespace: object.namespace, name: object.name });
+                }
+            }
         }
         for record in &records {
             tell(&context, record);
@@ -97,9 +107,9 @@ pub async fn run(mut context: GateController, shutdown: CancellationToken) {
         while let Ok(input) = received.try_recv() {
             take(&context, &mut board, &mut namespaces, input);
         }
-        if board.complete() {
+        if board.complete() && leads(&context.role) {
             let registered = context.registered.borrow_and_update().clone();
-            let output = board.look(context.snapshot.checks().as_ref(), &registered, clock::now());
+            let output = board.look(&context.snapshot.checks(), &registered, clock::now());
             again = output.again;
             act(&context, &writer, output).await;
         }
@@ -156,7 +166,11 @@ fn take(context: &GateController, board: &mut Board, namespaces: &mut HashMap<St
         }
         Input::Namespaces(change) => {
             count_failure(context, &change, "Namespace");
-            take_namespaces(&context.snapshot, namespaces, change);
+            if take_namespaces(namespaces, change) {
+                let all = Arc::new(namespaces.clone());
+                context.snapshot.publish_namespaces(all.clone());
+                context.namespaces.send_replace(Some(all));
+            }
             false
         }
         Input::Served(found) => {
@@ -181,20 +195,25 @@ fn count_failure<K>(context: &GateController, change: &Change<K>, kind: &str) {
     }
 }
 
-fn take_namespaces(snapshot: &Snapshot, namespaces: &mut HashMap<String, Labels>, change: Change<PartialObjectMeta<Namespace>>) {
+/// Whether they are others now.
+fn take_namespaces(namespaces: &mut HashMap<String, Labels>, change: Change<PartialObjectMeta<Namespace>>) -> bool {
     match change {
         Change::Listed(list) => *namespaces = list.into_iter().map(|n| (n.name_any(), n.labels().clone())).collect(),
         Change::Applied(namespace) => {
             if namespaces.insert(namespace.name_any(), namespace.labels().clone()).as_ref() == Some(namespace.labels()) {
-                return;
+                return false;
             }
         }
         Change::Deleted(namespace) => {
             namespaces.remove(&namespace.name_any());
         }
-        Change::Unreadable { .. } | Change::Failed { .. } => return,
+        Change::Unreadable { .. } | Change::Failed { .. } => return false,
     }
-    snapshot.publish_namespaces(namespaces.clone());
+    true
+}
+
+fn leads(role: &tokio_watch::Receiver<Role>) -> bool {
+    matches!(&*role.borrow(), Role::Leader(leadership) if leadership.holds())
 }
 
 async fn act(context: &GateController, writer: &StatusWriter, output: Output) {
@@ -213,7 +232,7 @@ async fn act(context: &GateController, writer: &StatusWriter, output: Output) {
             Some(namespace) => ObjectRef::of::<ExperimentGate>(Some(namespace), &key.name),
             None => ObjectRef::of::<ClusterExperimentGate>(None, &key.name),
         };
-        writer.write(object, &status).await;
+        writer.write(object, 0, &status, None).await;
     }
 }
 

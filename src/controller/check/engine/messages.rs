@@ -1,13 +1,18 @@
 //! What the engine is told, and what it says.
 
+use super::super::access::Access;
 use super::super::objects::{CheckKey, KindKey, WatchKey};
 use crate::api::{PreflightCheck, PreflightCheckStatus};
 use crate::cluster::discovery::Served;
+use crate::cluster::snapshot::Labels;
 use crate::cluster::watch::Change;
+use crate::core::clock_offset::Offset;
+use crate::core::freshness::{Revision, Watermark};
 use crate::core::gate::CheckFact;
 use crate::core::observation::Observation;
 use crate::probe::{Attempts, ProbedProbe};
 use kube::api::DynamicObject;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What happened.
@@ -19,10 +24,20 @@ pub enum Input {
     Objects(WatchKey, Box<Change<DynamicObject>>),
     /// The API server answered about a kind: how it is served, or that it is not, or that it could not be asked.
     Kind(KindKey, Result<Option<Served>, String>),
+    /// It answered about a right, or could not be asked.
+    Allowed(Access, Result<bool, String>),
+    /// The labels of all namespaces.
+    Namespaces(Arc<HashMap<String, Labels>>),
     /// A probed evaluation ended.
     Probed(CheckKey, u64, Observation),
-    /// A status could not be written.
-    Unwritten(CheckKey),
+    /// A status was written, and this is its revision; or it could not be written.
+    Written(CheckKey, u64, Option<Revision>),
+    /// This replica leads, in this term, after one that last vouched for this; or it does not.
+    Leads(Option<(i64, Option<Watermark>)>),
+    /// The watermark that the Lease carries.
+    Watermark(Option<Watermark>),
+    /// How far the replica's clock is from the API server's.
+    Clock(Offset),
 }
 
 /// What to do.
@@ -34,10 +49,12 @@ pub enum Effect {
     Unwatch(WatchKey),
     /// Ask the API server about a kind.
     Ask(KindKey),
+    /// Ask it about a right.
+    Authorize(Access),
     /// Run a probed evaluation and tell how it ended, with the same number.
     Probe(CheckKey, u64, Arc<dyn ProbedProbe>, Attempts),
-    /// Write a status.
-    Write(CheckKey, Box<PreflightCheckStatus>),
+    /// Write a status and tell how it ended, with the same number. A revision: only in place of what is at that revision.
+    Write(CheckKey, u64, Box<PreflightCheckStatus>, Option<Revision>),
     /// Tell of a transition: the check's uid, whether it is bad news, the reason of the Event, and a line.
     Announce(CheckKey, String, bool, &'static str, String),
 }
@@ -50,5 +67,9 @@ pub struct Output {
     /// Facts to publish.
     pub facts: Vec<CheckFact>,
     /// Checks that are gone.
-    pub removed: Vec<(String, String)>,
+    pub removed: Vec<(Arc<str>, Arc<str>)>,
+    /// The watermark that this replica may go by, if it is another than before.
+    pub reached: Option<Watermark>,
+    /// What this replica vouches for as the leader.
+    pub vouched: Option<Watermark>,
 }

@@ -1,0 +1,185 @@
+//! What the engine says of a check: to the webhook of this replica at once, and, as the leader, in its status and in Events.
+
+use super::super::objects::CheckKey;
+use super::super::plan::When;
+use super::tracked::{Check, Sent, announcement, word};
+use super::{Effect, Engine, Leading};
+use crate::api::conditions::passing;
+use crate::api::{PreflightCheckStatus, ReusePolicy};
+use crate::core::check_status::{self, Change, View};
+use crate::core::coverage::Mark;
+use crate::core::freshness::{Basis, Revision};
+use crate::core::gate::CheckFact;
+use crate::core::verdict::{State, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+/// How soon a write that failed is tried again.
+const RETRY: SignedDuration = SignedDuration::from_secs(1);
+
+impl Engine {
+    /// A check has a new state: publish it, tell of it, write it, plan the next look.
+    pub(super) fn settled(&mut self, key: &CheckKey, state: State, now: Timestamp) {
+        let leads = self.leads();
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let old = std::mem::replace(&mut check.state, Arc::new(state));
+        let new = &check.state;
+        let worth = |s: &State| (s.verdict, s.reason, s.stale_at, s.holds_until);
+        let concerns_others = worth(&old) != worth(new) || old.message != new.message;
+        self.metrics.verdict(&key.namespace, &key.name, Some(word(old.verdict)), Some(word(new.verdict)));
+        if let Some((bad, reason)) = announcement(check.announced, new).filter(|_| leads) {
+            self.output.effects.push(Effect::Announce(key.clone(), check.uid.clone(), bad, reason, new.message.clone()));
+        }
+        if new.evaluated_at.is_some() {
+            check.announced = Some(new.verdict);
+        }
+        self.publish(key);
+        if concerns_others {
+            self.dirty.extend(self.relations.askers(key).cloned());
+        }
+        self.sync_status(key, now);
+        self.schedule(key, now);
+    }
+
+    pub(super) fn publish(&mut self, key: &CheckKey) {
+        let Some(check) = self.checks.get(key) else { return };
+        // A check that went and came back in one step is there.
+        self.output.removed.retain(|(namespace, name)| *namespace != key.namespace || *name != key.name);
+        let when = check.active().and_then(|plan| match &plan.when {
+            When::OfRequest(expression) => Some(expression.clone()),
+            When::Always | When::Standing(_) => None,
+        });
+        self.output.facts.push(CheckFact {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            labels: check.labels.clone(),
+            severity: check.severity,
+            remediation: check.remediation.clone(),
+            when,
+            state: check.state.clone(),
+            basis: check.basis.clone(),
+        });
+    }
+
+    /// The status that should be written, if it is another than the one that is.
+    pub(super) fn wanted(&self, check: &Check, now: Timestamp) -> Option<Box<PreflightCheckStatus>> {
+        let written = check.sent.as_ref().map(|sent| sent.status.as_ref()).or(check.seen.as_deref());
+        match check_status::diff(written, &self.view(check, check.probing.overdue_since), now) {
+            Change::Write(status) => Some(status),
+            Change::Unchanged => None,
+        }
+    }
+
+    fn view<'a>(&self, check: &'a Check, overdue_since: Option<Timestamp>) -> View<'a> {
+        let plan = check.plan.as_ref().ok();
+        let probed = plan.filter(|plan| plan.probed().is_some());
+        let unvouched = probed.filter(|plan| overdue_since.is_some() || plan.reuse != ReusePolicy::None);
+        View {
+            generation: check.generation,
+            probe: plan.map(|p| p.probe.name()),
+            ready: check.ready(),
+            state: &check.state,
+            next: if probed.is_some() { check.probing.due } else { check.state.holds_until },
+            refresh_after: unvouched.map(|p| p.settings.stale_after / 2),
+            last_passing: probed.and(check.state.last_pass).map(|at| match check.basis {
+                Basis::Reported(_) => at,
+                Basis::Live | Basis::Observed => self.server(at),
+            }),
+            term: match &self.leading {
+                Leading::Yes(term, _) => Some(*term),
+                Leading::Not | Leading::Soon(..) => None,
+            },
+            overdue_since,
+            effective: check.effective.as_deref(),
+            request: check.handled.as_deref(),
+        }
+    }
+
+    pub(super) fn sync_status(&mut self, key: &CheckKey, now: Timestamp) {
+        if !self.leads() {
+            return;
+        }
+        let Some(check) = self.checks.get_mut(key) else { return };
+        if check.state.reason == passing::NEVER_EVALUATED && now < check.settling_until {
+            return;
+        }
+        if check.doubted_at().is_some_and(|at| now >= at) {
+            check.sent = None;
+        }
+        let probed = check.is_probed();
+        if probed && check.is_writing() {
+            return;
+        }
+        let Some(check) = self.checks.get(key) else { return };
+        let unwritten = match &self.leading {
+            Leading::Yes(_, coverage) if probed => {
+                let held = check.probing.overdue_since.is_some() && coverage.is_exposed(key);
+                coverage.unwritten(key) || held
+            }
+            _ => false,
+        };
+        let wanted = self.wanted(check, now);
+        if wanted.is_some() || unwritten {
+            self.write(key, now);
+        }
+        if let Some(at) = self.checks.get(key).and_then(Check::doubted_at) {
+            self.wake(key, at);
+        }
+    }
+
+    /// Sends a status. Of a probed check there is one on its way at most, and only in place of what is known to be there.
+    fn write(&mut self, key: &CheckKey, now: Timestamp) {
+        let server = self.server(now);
+        let Some(check) = self.checks.get(key) else { return };
+        let passes = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning);
+        let ordinary = check.active().is_some_and(|plan| plan.probed().is_some() && plan.reuse == ReusePolicy::None);
+        let probed = check.is_probed();
+        let mut overdue_since = check.probing.overdue_since;
+        if let Leading::Yes(_, coverage) = &mut self.leading
+            && probed
+            && coverage.write(key, server) == Mark::Overdue
+            && passes
+            && ordinary
+        {
+            overdue_since = overdue_since.or(Some(server));
+        }
+        let written = check.sent.as_ref().map(|sent| sent.status.as_ref()).or(check.seen.as_deref());
+        let status = check_status::compose(written, &self.view(check, overdue_since), now);
+        let guard = check.revision;
+        self.numbers += 1;
+        let number = self.numbers;
+        let Some(check) = self.checks.get_mut(key) else { return };
+        check.sent = Some(Sent { status: status.clone(), at: now, number, guard, answered: false });
+        check.contradicted = false;
+        self.output.effects.push(Effect::Write(key.clone(), number, status, probed.then_some(guard)));
+    }
+
+    /// A write ended.
+    pub(super) fn written(&mut self, key: &CheckKey, number: u64, revision: Option<Revision>, now: Timestamp) {
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let Some(sent) = check.sent.as_mut().filter(|sent| sent.number == number) else { return };
+        let guard = sent.guard;
+        match revision {
+            Some(revision) => {
+                sent.answered = true;
+                let status = sent.status.clone();
+                check.revision = check.revision.max(revision);
+                if check.seen.as_deref() == Some(&*status) {
+                    check.sent = None;
+                }
+                check.probing.foreign = false;
+                if let Leading::Yes(_, coverage) = &mut self.leading {
+                    coverage.written(key, guard, revision);
+                }
+                self.sync_status(key, now);
+            }
+            None => {
+                check.sent = None;
+                if let Leading::Yes(_, coverage) = &mut self.leading {
+                    coverage.write_failed(key);
+                }
+                self.wake(key, now.checked_add(RETRY).unwrap_or(now));
+            }
+        }
+    }
+}
