@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Which check, and its verdict.
@@ -67,6 +68,12 @@ struct RequestLabels {
     entry: &'static str,
 }
 
+/// Which end of a range.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BoundLabels {
+    bound: &'static str,
+}
+
 /// All metrics of the process. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
@@ -86,6 +93,10 @@ struct Inner {
     watch_failures: Family<KindLabels, Counter>,
     dropped: Family<ReasonLabels, Counter>,
     certificate_expiry: Gauge,
+    leader: Gauge,
+    watermark_age: Gauge<f64, AtomicU64>,
+    proof_age: Gauge<f64, AtomicU64>,
+    clock_offset: Family<BoundLabels, Gauge<f64, AtomicU64>>,
     connections: Gauge,
     refused: Family<ReasonLabels, Gauge>,
 }
@@ -121,6 +132,10 @@ impl Metrics {
             watch_failures: Family::default(),
             dropped: Family::default(),
             certificate_expiry: Gauge::default(),
+            leader: Gauge::default(),
+            watermark_age: Gauge::default(),
+            proof_age: Gauge::default(),
+            clock_offset: Family::default(),
             connections: Gauge::default(),
             refused: Family::default(),
         };
@@ -182,6 +197,29 @@ impl Metrics {
         self.0.certificate_expiry.set(epoch_seconds);
     }
 
+    /// Whether this replica leads.
+    pub fn leader(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// How old the newest watermark is that was seen, in seconds; infinitely, if none was.
+    pub fn watermark_age(&self, seconds: Option<f64>) {
+        self.0.watermark_age.set(seconds.unwrap_or(f64::INFINITY));
+    }
+
+    /// How old the last proof is that watches deliver, in seconds; infinitely, if there was none.
+    pub fn proof_age(&self, seconds: Option<f64>) {
+        self.0.proof_age.set(seconds.unwrap_or(f64::INFINITY));
+    }
+
+    /// Between what the API server's clock is ahead of this machine's, in seconds.
+    pub fn clock_offset(&self, bounds: Option<(f64, f64)>) {
+        let Some((earliest, latest)) = bounds else { return };
+        for (bound, seconds) in [("earliest", earliest), ("latest", latest)] {
+            self.0.clock_offset.get_or_create(&BoundLabels { bound }).set(seconds);
+        }
+    }
+
     /// How the webhook's listener stands: open connections, and what it turned away since the start, by reason.
     pub fn listener(&self, open: u64, turned_away: &[(&'static str, u64)]) {
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -218,6 +256,14 @@ impl Inner {
         r.register("records_dropped", "Records of decisions and Events dropped because a queue was full", self.dropped.clone());
         r.register("webhook_connections", "Open connections of the webhook", self.connections.clone());
         r.register("webhook_turned_away", "What the webhook's listener turned away since the start", self.refused.clone());
+        r.register("leader", "1 if this replica evaluates for all, else 0", self.leader.clone());
+        r.register("watermark_age_seconds", "How old what the leader vouches for is, as seen here", self.watermark_age.clone());
+        r.register("proof_age_seconds", "How long ago it was proved that watches deliver", self.proof_age.clone());
+        r.register(
+            "clock_offset_seconds",
+            "How far the API server's clock is ahead of this machine's, between these",
+            self.clock_offset.clone(),
+        );
         r.register(
             "webhook_certificate_expiry_seconds",
             "When the served certificate expires, since the epoch",

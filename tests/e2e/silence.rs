@@ -1,7 +1,8 @@
 //! A connection that delivers nothing and does not break: the operator must not take what it knew for what is.
 
 use crate::manifests::{podchaos, podchaos_gate, rollout};
-use crate::world::{World, ensure, within};
+use crate::team::Team;
+use crate::world::{World, ensure, holds_for, within};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +12,8 @@ use std::time::Duration;
 /// The proof that watches deliver may be 5 s old; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(15);
 
-/// Stands between the operator and the API server, and can fall silent: connections stay open, and nothing passes any longer.
+/// Stands between the operator and the API server, and can fall silent: connections stay open and are acknowledged, and nothing passes any
+/// longer.
 struct Middleman {
     address: SocketAddr,
     silence: Arc<Silence>,
@@ -19,19 +21,43 @@ struct Middleman {
 
 #[derive(Default)]
 struct Silence {
-    is_on: Mutex<bool>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct State {
+    /// Nothing passes at all.
+    complete: bool,
+    /// How many connections there were so far.
+    connections: usize,
+    /// Nothing ever passes again on so many of them, the oldest.
+    cut: usize,
+}
+
 impl Silence {
-    fn set(&self, on: bool) {
-        *self.is_on.lock().unwrap() = on;
+    fn complete(&self, complete: bool) {
+        self.state.lock().unwrap().complete = complete;
         self.changed.notify_all();
     }
 
-    /// Returns when it is over.
-    fn wait(&self) {
-        drop(self.changed.wait_while(self.is_on.lock().unwrap(), |on| *on).unwrap());
+    /// Cuts the connections that there are; new ones work.
+    fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.cut = state.connections;
+    }
+
+    /// A connection is made; returns its number.
+    fn connected(&self) -> usize {
+        let mut state = self.state.lock().unwrap();
+        state.connections += 1;
+        state.connections
+    }
+
+    /// Returns when something passes on a connection.
+    fn wait(&self, connection: usize) {
+        let silent = |state: &mut State| state.complete || connection <= state.cut;
+        drop(self.changed.wait_while(self.state.lock().unwrap(), silent).unwrap());
     }
 }
 
@@ -42,11 +68,11 @@ impl Middleman {
         let shared = silence.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let server = TcpStream::connect(api_server).unwrap();
+                let (server, number) = (TcpStream::connect(api_server).unwrap(), shared.connected());
                 let ways = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
                 for (from, to) in ways {
                     let silence = shared.clone();
-                    thread::spawn(move || pass_on(from, to, &silence));
+                    thread::spawn(move || pass_on(from, to, &silence, number));
                 }
             }
         });
@@ -54,10 +80,10 @@ impl Middleman {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, silence: &Silence) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, silence: &Silence, connection: usize) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(length) = from.read(&mut bytes) {
-        silence.wait();
+        silence.wait(connection);
         if length == 0 || to.write_all(&bytes[..length]).is_err() {
             break;
         }
@@ -65,8 +91,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, silence: &Silence) {
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
-#[test]
-fn a_gate_closes_when_the_connection_to_the_api_server_falls_silent() {
+/// A world with something in between that can fall silent.
+fn world() -> (World, Arc<Silence>) {
     let mut middleman = None;
     let world = World::start_through(&[], |api_server| {
         let started = Middleman::start(api_server);
@@ -74,7 +100,20 @@ fn a_gate_closes_when_the_connection_to_the_api_server_falls_silent() {
         middleman = Some(started);
         address
     });
-    let silence = middleman.unwrap().silence;
+    (world, middleman.unwrap().silence)
+}
+
+/// Waits until a start is refused; returns what is said.
+fn refused(team: &Team) -> String {
+    within(NOTICED, "the gate to close", || {
+        let output = team.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &podchaos("kill")).unwrap();
+        ensure(output.code == 1, || format!("admitted: {output:?}")).map(|()| output.stderr)
+    })
+}
+
+#[test]
+fn a_gate_closes_when_the_connection_to_the_api_server_falls_silent() {
+    let (world, silence) = world();
     let team = world.team("silence");
     team.deployment("web", 1);
     team.apply(&(rollout("web-healthy", "web") + &podchaos_gate("chaos", &["web-healthy"])));
@@ -82,16 +121,32 @@ fn a_gate_closes_when_the_connection_to_the_api_server_falls_silent() {
     team.held("chaos", &podchaos("kill"));
     team.create(&podchaos("before"));
 
-    silence.set(true);
+    silence.complete(true);
     team.break_pods("web");
-    let refused = within(NOTICED, "the gate to close", || {
-        let output = team.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &podchaos("kill")).unwrap();
-        ensure(output.code == 1, || format!("admitted: {output:?}")).map(|()| output.stderr)
-    });
+    let refused = refused(&team);
     assert!(refused.contains("web-healthy UNKNOWN ("), "{refused}");
-    silence.set(false);
+    silence.complete(false);
     team.verdict("web-healthy", "Failing");
     team.run_pods("web");
     team.condition("xgate/chaos", "Open", "True");
     team.create(&podchaos("after"));
+
+    // Half open: the connections that there are deliver nothing any longer, and new ones work.
+    silence.cut();
+    team.break_pods("web");
+    refused_for_good(&team);
+    team.verdict("web-healthy", "Failing");
+    team.run_pods("web");
+    team.condition("xgate/chaos", "Open", "True");
+    team.create(&podchaos("at-last"));
+}
+
+/// Once refused, never admitted again: the old verdict does not come back while the watches begin anew.
+fn refused_for_good(team: &Team) {
+    refused(team);
+    let answer = holds_for(Duration::from_secs(5), || {
+        let output = team.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &podchaos("kill")).unwrap();
+        ensure(output.code == 1, || format!("admitted: {output:?}"))
+    });
+    answer.unwrap();
 }
