@@ -239,3 +239,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_examples_can_work() {
+    for example in [
+        include_str!("../../../examples/probes/cel.yaml"),
+        include_str!("../../../examples/probes/cel-objects.yaml"),
+        include_str!("../../../examples/probes/cel-time.yaml"),
+    ] {
+        let check: Value = serde_saphyr::from_str(example).unwrap();
+        parse(check["spec"]["probe"]["cel"].clone()).unwrap();
+    }
+    let ready = |name: &str, zone: &str, since: &str| {
+        let conditions = json!([{"type": "Ready", "status": "True", "lastTransitionTime": since}]);
+        let labels = json!({"topology.kubernetes.io/zone": zone});
+        object(
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": {"conditions": conditions}}),
+        )
+    };
+    let spread: Value = serde_saphyr::from_str(include_str!("../../../examples/probes/cel-objects.yaml")).unwrap();
+    let of = |second: DynamicObject| {
+        observe(spread["spec"]["probe"]["cel"].clone(), &[ready("a", "z1", "2026-09-01T10:00:00Z"), second])[0].outcome
+    };
+    assert_eq!(of(ready("b", "z2", "2026-09-01T10:00:00Z")), Outcome::Pass);
+    assert_eq!(of(ready("b", "z1", "2026-09-01T10:00:00Z")), Outcome::Fail);
+    assert_eq!(of(ready("b", "z2", "2026-09-01T11:30:00Z")), Outcome::Fail);
+}
