@@ -3,11 +3,10 @@
 //! Everything here counts in seconds: instants since 1970-01-01T00:00Z, wall times as if the zone were UTC. The difference between
 //! the two is the zone's offset, which is constant between two transitions.
 
+use super::wall::{DAY, weekday_of};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// The seconds of a day.
-pub(super) const DAY: i64 = 86_400;
 /// How far ahead the calendar looks.
 const HORIZON_DAYS: i64 = 400;
 /// From how long before an instant the offsets are known.
@@ -128,9 +127,4 @@ impl Span {
             if self.unbroken { (shown.reduce(|all, piece| (all.0.min(piece.0), all.1.max(piece.1))), None) } else { (None, Some(shown)) };
         whole.into_iter().chain(parts.into_iter().flatten())
     }
-}
-
-/// 0 for Monday. Day 0 was a Thursday.
-fn weekday_of(day: i64) -> i64 {
-    (day + 3).rem_euclid(7)
 }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::api::{TimeRange, Weekday};
+use jiff::civil::Date;
+use jiff::tz::TimeZoneDatabase;
 use jiff::{SignedDuration, ToSpan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,6 +13,19 @@ fn parse(spec: Value) -> Result<Schedule, Vec<String>> {
     let schedule = Schedule::parse(&spec, "spec.probe.window", &mut problems);
     assert_eq!(schedule.is_none(), !problems.is_empty(), "{problems:?}");
     schedule.ok_or_else(|| problems.iter().map(Problem::to_string).collect())
+}
+
+impl Schedule {
+    fn ask(&self, now: Timestamp) -> WindowVerdict<'_> {
+        self.judge(&[], now).unwrap()
+    }
+
+    /// Whether ranges alone allow starts, with offsets that are known already.
+    fn is_open_by(&self, offsets: &Offsets, now: Timestamp) -> bool {
+        let side = |entries| Side { entries, occurrences: Occurrences::default() };
+        let covered = |entries| side(entries).lasting(offsets, floor(now)).is_some();
+        !covered(&self.blackouts) && (self.any_time || covered(&self.allowed))
+    }
 }
 
 fn schedule(spec: Value) -> Schedule {
@@ -116,8 +132,8 @@ fn compare_minute_by_minute(zone: &str, day: &str, minutes: &[(Timestamp, naive:
     let (from, to) = (local(zone, &format!("{day}T00:00")) - six_hours, local(zone, &format!("{day}T23:59")) + six_hours);
     for (index, (minute, wall)) in minutes.iter().enumerate().filter(|(_, (minute, _))| from <= *minute && *minute < to) {
         let is_open = |schedule: &Schedule| match index % 30 {
-            0 => schedule.judge(*minute).open,
-            _ => matches!(schedule.by(&offsets, floor(*minute)), By::Allowed(_) | By::AnyTime),
+            0 => schedule.ask(*minute).open,
+            _ => schedule.is_open_by(&offsets, *minute),
         };
         let answers = (is_open(&allowed), is_open(&blackout), is_open(&dated));
         assert_eq!(answers, (shown[index], !unbroken[index], !that_day[index]), "{minute} {wall:?} {zone} {time}");
@@ -155,22 +171,22 @@ fn every_minute_around_a_change_of_the_clock_is_as_a_look_at_the_clock_says() {
 #[test]
 fn a_range_that_begins_in_the_skipped_hour_begins_at_the_jump() {
     let spring = schedule(json!({"timeZone": "Europe/Berlin", "allowed": [{"from": "02:30", "to": "05:00"}]}));
-    assert_eq!(spring.judge(at("2026-03-29T00:59:59.999Z")).until, Some(at("2026-03-29T01:00:00Z")));
-    assert_eq!(spring.judge(at("2026-03-29T01:00:00Z")).until, Some(at("2026-03-29T03:00:00Z")));
+    assert_eq!(spring.ask(at("2026-03-29T00:59:59.999Z")).until, Some(at("2026-03-29T01:00:00Z")));
+    assert_eq!(spring.ask(at("2026-03-29T01:00:00Z")).until, Some(at("2026-03-29T03:00:00Z")));
     let skipped = schedule(json!({"timeZone": "Europe/Berlin", "allowed": [{"weekdays": ["Sun"], "from": "02:15", "to": "02:45"}]}));
-    assert_eq!(skipped.judge(at("2026-03-28T12:00:00Z")).until, Some(local("Europe/Berlin", "2026-04-05T02:15")));
+    assert_eq!(skipped.ask(at("2026-03-28T12:00:00Z")).until, Some(local("Europe/Berlin", "2026-04-05T02:15")));
 }
 
 #[test]
 fn in_the_repeated_hour_a_blackout_is_unbroken_and_an_allowed_range_is_not() {
     let time = json!({"from": "02:15", "to": "02:45"});
     let allowed = schedule(json!({"timeZone": "Europe/Berlin", "allowed": [time]}));
-    let verdict = allowed.judge(at("2026-10-25T00:15:00Z"));
+    let verdict = allowed.ask(at("2026-10-25T00:15:00Z"));
     assert_eq!((verdict.open, verdict.until), (true, Some(at("2026-10-25T00:45:00Z"))));
-    let verdict = allowed.judge(at("2026-10-25T00:45:00Z"));
+    let verdict = allowed.ask(at("2026-10-25T00:45:00Z"));
     assert_eq!((verdict.open, verdict.until), (false, Some(at("2026-10-25T01:15:00Z"))));
     let blackout = schedule(json!({"timeZone": "Europe/Berlin", "blackouts": [{"time": time}]}));
-    let verdict = blackout.judge(at("2026-10-25T00:15:00Z"));
+    let verdict = blackout.ask(at("2026-10-25T00:15:00Z"));
     assert_eq!((verdict.open, verdict.until), (false, Some(at("2026-10-25T01:45:00Z"))));
 }
 
@@ -187,7 +203,7 @@ fn a_range_across_midnight_belongs_to_the_day_on_which_it_begins() {
         ("2026-09-05T06:00", false),
         ("2026-09-05T22:00", false),
     ] {
-        assert_eq!(nights.judge(local("Europe/Berlin", wall)).open, open, "{wall}");
+        assert_eq!(nights.ask(local("Europe/Berlin", wall)).open, open, "{wall}");
     }
 }
 
@@ -213,7 +229,7 @@ fn blackouts_win_over_allowed_windows_and_the_next_opening_heeds_both() {
     ] {
         let open = matches!(by, By::Allowed(_));
         let expected = WindowVerdict { open, by, until: Some(berlin(until)), next_opening: next_opening.map(berlin) };
-        assert_eq!(black_friday.judge(berlin(now)), expected, "{now}");
+        assert_eq!(black_friday.ask(berlin(now)), expected, "{now}");
     }
 }
 
@@ -222,23 +238,23 @@ fn ranges_that_meet_or_overlap_are_one() {
     let day = schedule(json!({"allowed": [
         {"name": "a", "from": "08:00", "to": "12:00"}, {"name": "b", "from": "12:00", "to": "18:00"}, {"name": "c", "from": "11:00", "to": "13:00"},
     ]}));
-    let verdict = day.judge(at("2026-09-01T11:30:00Z"));
+    let verdict = day.ask(at("2026-09-01T11:30:00Z"));
     assert_eq!((verdict.by, verdict.until), (By::Allowed("\"c\""), Some(at("2026-09-01T18:00:00Z"))));
     let always = schedule(json!({"allowed": [{"from": "00:00", "to": "24:00"}]}));
     let expected = WindowVerdict { open: true, by: By::Allowed("00:00-24:00"), until: None, next_opening: None };
-    assert_eq!(always.judge(at("2026-09-01T11:30:00Z")), expected);
+    assert_eq!(always.ask(at("2026-09-01T11:30:00Z")), expected);
 }
 
 #[test]
 fn what_never_changes_and_what_never_opens_have_no_instants() {
     let past = schedule(json!({"blackouts": [{"dates": {"from": "2020-01-01", "to": "2020-12-31"}}]}));
     let now = at("2026-09-01T11:30:00Z");
-    assert_eq!(past.judge(now), WindowVerdict { open: true, by: By::AnyTime, until: None, next_opening: None });
+    assert_eq!(past.ask(now), WindowVerdict { open: true, by: By::AnyTime, until: None, next_opening: None });
     let distant = schedule(json!({"blackouts": [{"dates": {"from": "0000-01-01", "to": "9999-12-31"}}]}));
     let by = By::Blackout("0000-01-01 to 9999-12-31");
-    assert_eq!(distant.judge(now), WindowVerdict { open: false, by, until: None, next_opening: None });
+    assert_eq!(distant.ask(now), WindowVerdict { open: false, by, until: None, next_opening: None });
     let never = schedule(json!({"allowed": [{"from": "10:00", "to": "11:00"}], "blackouts": [{"time": {"from": "09:00", "to": "12:00"}}]}));
-    let verdict = never.judge(at("2026-09-01T10:30:00Z"));
+    let verdict = never.ask(at("2026-09-01T10:30:00Z"));
     assert_eq!((verdict.until, verdict.next_opening), (Some(at("2026-09-01T12:00:00Z")), None));
 }
 
@@ -250,11 +266,11 @@ fn a_search_that_is_given_up_says_too_early_rather_than_too_late() {
     let tiles: Vec<_> = (0..96).rev().map(|part| json!({"time": {"from": quarter(part), "to": quarter(part + 1)}})).collect();
     let now = at("2026-09-01T11:30:00Z");
     let closed = spec(tiles.clone());
-    let verdict = closed.judge(now);
-    assert!(!verdict.open && verdict.until.is_none_or(|until| now < until && !closed.judge(until).open));
+    let verdict = closed.ask(now);
+    assert!(!verdict.open && verdict.until.is_none_or(|until| now < until && !closed.ask(until).open));
     assert_eq!(verdict.next_opening, None);
     let open_at_midnight = spec(tiles.iter().take(95).cloned().collect());
-    assert_eq!(open_at_midnight.judge(now).next_opening, Some(at("2026-09-02T00:00:00Z")));
+    assert_eq!(open_at_midnight.ask(now).next_opening, Some(at("2026-09-02T00:00:00Z")));
 }
 
 #[test]
@@ -277,7 +293,7 @@ fn what_cannot_work_is_a_problem_at_its_field() {
         assert!(problems[0].starts_with(&format!("spec.probe.window.{field}: ")), "{problems:?}");
         assert!(problems[0].contains(says), "{problems:?}");
     }
-    assert_eq!(parse(json!({})).unwrap_err(), ["spec.probe.window: set allowed, blackouts or both"]);
+    assert_eq!(parse(json!({})).unwrap_err(), ["spec.probe.window: set allowed, blackouts or calendars"]);
 }
 
 #[test]
@@ -292,7 +308,7 @@ fn the_zone_is_named_as_the_database_writes_it() {
 fn instants_at_the_ends_of_time_are_answered() {
     let spec = json!({"timeZone": "Europe/Berlin", "allowed": [{"from": "22:00", "to": "06:00"}], "blackouts": [{"dates": {"from": "2026-01-01", "to": "2026-01-01"}}]});
     for instant in [Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH, at("-000001-01-01T00:00:00.5Z"), at("1969-12-31T23:59:59.5Z")] {
-        let _ = schedule(spec.clone()).judge(instant);
+        let _ = schedule(spec.clone()).ask(instant);
     }
 }
 
@@ -310,11 +326,11 @@ fn days_that_a_zone_skipped_or_repeated_do_no_harm() {
         let minutes = naive::minutes(&schedule.zone, at(from), at(to));
         let shown = naive::shown(&naive::Range::of(&time, None), &minutes);
         for ((minute, _), open) in minutes.iter().zip(shown).step_by(15) {
-            let verdict = schedule.judge(*minute);
+            let verdict = schedule.ask(*minute);
             assert_eq!(verdict.open, open, "{minute}");
             let until = verdict.until.unwrap();
-            assert_eq!(schedule.judge(until - SignedDuration::from_nanos(1)).open, open, "{minute}");
-            assert_ne!(schedule.judge(until).open, open, "{minute}");
+            assert_eq!(schedule.ask(until - SignedDuration::from_nanos(1)).open, open, "{minute}");
+            assert_ne!(schedule.ask(until).open, open, "{minute}");
         }
     }
 }
@@ -358,7 +374,7 @@ fn any_instant() -> impl Strategy<Value = Timestamp> {
 }
 
 fn class(schedule: &Schedule, instant: Timestamp) -> u8 {
-    match schedule.judge(instant).by {
+    match schedule.ask(instant).by {
         By::Allowed(_) | By::AnyTime => 0,
         By::Outside => 1,
         By::Blackout(_) => 2,
@@ -370,7 +386,7 @@ proptest! {
 
     #[test]
     fn the_answer_holds_until_it_says_and_no_longer(schedule in any_schedule(), now in any_instant(), part in 0.0..1.0) {
-        let verdict = schedule.judge(now);
+        let verdict = schedule.ask(now);
         let answer = class(&schedule, now);
         prop_assert_eq!(verdict.open, answer == 0);
         let nano = SignedDuration::from_nanos(1);
@@ -389,14 +405,14 @@ proptest! {
 
     #[test]
     fn the_next_opening_is_open_and_nothing_before_it_is(schedule in any_schedule(), now in any_instant(), part in 0.0..1.0) {
-        let verdict = schedule.judge(now);
+        let verdict = schedule.ask(now);
         let Some(opening) = verdict.next_opening else { return Ok(()) };
         let nano = SignedDuration::from_nanos(1);
         prop_assert!(!verdict.open && now < opening);
-        prop_assert!(schedule.judge(opening).open);
-        prop_assert!(!schedule.judge(opening - nano).open);
+        prop_assert!(schedule.ask(opening).open);
+        prop_assert!(!schedule.ask(opening - nano).open);
         let between = now + opening.duration_since(now).mul_f64(part);
-        prop_assert!(!schedule.judge(between.min(opening - nano)).open);
+        prop_assert!(!schedule.ask(between.min(opening - nano)).open);
     }
 
     #[test]
