@@ -172,3 +172,6 @@ pub fn distrust(state: &State, basis: &Basis, freshness: &Freshness, now: Timest
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
