@@ -10,8 +10,8 @@ fn standing(snapshot: &Snapshot, name: &str) -> Option<Standing> {
     snapshot.checks().named("shop", name).map(|f| f.state.standing(now))
 }
 
-fn gone(name: &str) -> Vec<(String, String)> {
-    vec![("shop".to_owned(), name.to_owned())]
+fn gone(name: &str) -> Vec<(Arc<str>, Arc<str>)> {
+    vec![("shop".into(), name.into())]
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_fact_is_replaced_in_place_and_seen_by_who_holds_the_index() {
     snapshot.publish_checks(vec![fact("shop", "a", Standing::Passing)], &[], true);
     let held = snapshot.checks();
     snapshot.publish_checks(vec![fact("shop", "a", Standing::Failing)], &[], true);
-    assert!(Arc::ptr_eq(&held, &snapshot.checks()), "the index was copied for a verdict");
+    assert!(Arc::ptr_eq(&held.index, &snapshot.checks().index), "the index was copied for a verdict");
     assert_eq!(standing(&snapshot, "a"), Some(Standing::Failing));
     assert!(held.complete());
 }
@@ -36,7 +36,7 @@ fn checks_come_and_go() {
     snapshot.publish_checks(vec![fact("shop", "b", Standing::Passing)], &gone("a"), true);
     assert_eq!((standing(&snapshot, "a"), standing(&snapshot, "b")), (None, Some(Standing::Passing)));
     snapshot.publish_checks(Vec::new(), &gone("b"), true);
-    assert!(!snapshot.checks().by_namespace.contains_key("shop"));
+    assert!(!snapshot.checks().index.by_namespace.contains_key("shop"));
     assert!(snapshot.checks().named("other", "a").is_some());
     // Of several facts of one check, the last counts.
     let twice = vec![fact("shop", "c", Standing::Unknown), fact("shop", "c", Standing::Passing)];
@@ -48,14 +48,14 @@ fn checks_come_and_go() {
 fn checks_are_selected_by_their_labels() {
     let snapshot = Snapshot::default();
     let labelled = |name: &str, tier: &str| CheckFact {
-        labels: [("tier".to_owned(), tier.to_owned())].into(),
+        labels: Arc::new([("tier".to_owned(), tier.to_owned())].into()),
         ..fact("shop", name, Standing::Passing)
     };
     snapshot.publish_checks(vec![labelled("a", "infra"), labelled("b", "app"), labelled("c", "infra")], &[], true);
     let mut problems = Vec::new();
     let selector = serde_json::from_value(json!({"matchLabels": {"tier": "infra"}})).unwrap();
     let selector = Selector::parse(&selector, "x", &mut problems).unwrap();
-    let names = |namespace: &str| snapshot.checks().selected(namespace, &selector).iter().map(|f| f.name.clone()).collect::<Vec<_>>();
+    let names = |namespace: &str| snapshot.checks().selected(namespace, &selector).iter().map(|f| f.name.to_string()).collect::<Vec<_>>();
     assert_eq!((names("shop"), names("other")), (vec!["a".to_owned(), "c".to_owned()], Vec::new()));
 }
 
@@ -96,6 +96,6 @@ fn a_request_is_shown_to_the_gates_of_its_namespace_and_of_the_cluster() {
 fn namespaces_are_known_once_they_were_read() {
     let snapshot = Snapshot::default();
     assert!(!snapshot.namespaces_complete());
-    snapshot.clone().publish_namespaces(HashMap::from([("shop".to_owned(), Labels::new())]));
+    snapshot.clone().publish_namespaces(Arc::new(HashMap::from([("shop".to_owned(), Labels::new())])));
     assert!(snapshot.namespaces_complete() && snapshot.namespaces().contains_key("shop"));
 }

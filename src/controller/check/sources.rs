@@ -8,6 +8,7 @@ use super::plan::{CheckPlan, TargetPlan, Which};
 use crate::api::conditions::passing;
 use crate::cluster::discovery::Served;
 use crate::cluster::snapshot::Labels;
+use crate::core::allowance::Allowances;
 use crate::core::selector::Selector;
 use crate::core::verdict::Evaluation;
 use crate::probe::{self, LiveProbe, Look, MemberFact, Place, Reference, ReferenceKind, Related};
@@ -15,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::core::discovery::ApiResource;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -59,6 +61,8 @@ pub struct Sources {
     /// What to do, to be taken out.
     pub effects: Vec<Effect>,
     idle: Vec<WatchKey>,
+    /// What the expressions of each namespace may cost.
+    allowances: RefCell<Allowances>,
 }
 
 /// A check that reads.
@@ -98,6 +102,7 @@ impl Sources {
             namespaces: None,
             effects: Vec::new(),
             idle: Vec::new(),
+            allowances: RefCell::default(),
         }
     }
 
@@ -392,7 +397,12 @@ impl Sources {
         let reader = Reader { watches: &self.watches, own: &reads.watches, now: asker.now };
         let namespace = &asker.key.namespace;
         let observe = |targets: &[&DynamicObject]| {
-            probe::observe(probe, &Look { targets, namespace, objects: &reader, members, now: asker.now })
+            let look = Look { targets, namespace, objects: &reader, members, now: asker.now };
+            let start = self.allowances.borrow().left(namespace, asker.now);
+            let mut left = start;
+            let seen = probe::observe(probe, &look, &mut left);
+            self.allowances.borrow_mut().spend(namespace, start.saturating_sub(left), asker.now);
+            seen
         };
         let (Some(targets), Some(watch)) = (&asker.plan.targets, watch) else {
             return Found::Evaluation(Evaluation::Observed(observe(&[])));

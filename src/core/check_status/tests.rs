@@ -14,7 +14,19 @@ fn ready() -> Wanted {
 }
 
 fn view(state: &State) -> View<'_> {
-    View { generation: Some(3), probe: Some("rollout"), ready: ready(), state, next: None, refresh_after: None }
+    View {
+        generation: Some(3),
+        probe: Some("rollout"),
+        ready: ready(),
+        state,
+        next: None,
+        refresh_after: None,
+        last_passing: state.last_pass,
+        term: None,
+        overdue_since: None,
+        effective: None,
+        request: None,
+    }
 }
 
 fn written(change: Change) -> PreflightCheckStatus {

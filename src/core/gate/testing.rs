@@ -5,7 +5,9 @@
 use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, decide, judge};
 use crate::api::conditions::passing;
 use crate::api::{ClusterExperimentGate, ExperimentGate, Operation, Severity};
+use crate::core::clock_offset::Offset;
 use crate::core::expr::Bindings;
+use crate::core::freshness::{Basis, Freshness};
 use crate::core::observation::{Observation, Outcome};
 use crate::core::selector::Selector;
 use crate::core::share::Share;
@@ -67,6 +69,8 @@ pub(crate) fn settings() -> Settings {
         failure_threshold: 1,
         success_threshold: 1,
         stale_after: SignedDuration::from_secs(120),
+        ages: true,
+        hold_down: SignedDuration::ZERO,
         outcomes: crate::api::Outcomes::default(),
         history_limit: 10,
     }
@@ -110,12 +114,14 @@ pub(crate) fn state(standing: Standing) -> State {
 /// A required check.
 pub(crate) fn fact(namespace: &str, name: &str, standing: Standing) -> CheckFact {
     CheckFact {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        labels: BTreeMap::new(),
+        namespace: namespace.into(),
+        name: name.into(),
+        labels: Arc::default(),
         severity: Severity::Required,
         remediation: None,
-        state: state(standing),
+        when: None,
+        state: Arc::new(state(standing)),
+        basis: Basis::Observed,
     }
 }
 
@@ -124,6 +130,13 @@ pub(crate) fn fact(namespace: &str, name: &str, standing: Standing) -> CheckFact
 pub(crate) struct Known {
     pub(crate) complete: bool,
     pub(crate) checks: Vec<Arc<CheckFact>>,
+    pub(crate) freshness: Freshness,
+}
+
+/// A replica whose watches deliver and whose clock is right.
+pub(crate) fn trusted() -> Freshness {
+    let exact = Offset { earliest: SignedDuration::ZERO, latest: SignedDuration::ZERO };
+    Freshness { proved_at: Some(at(0)), watermark: None, offset: Some(exact) }
 }
 
 impl Known {
@@ -134,7 +147,7 @@ impl Known {
 
     /// All there are.
     pub(crate) fn of(checks: impl IntoIterator<Item = CheckFact>) -> Self {
-        Self { complete: true, checks: checks.into_iter().map(Arc::new).collect() }
+        Self { complete: true, checks: checks.into_iter().map(Arc::new).collect(), freshness: trusted() }
     }
 }
 
@@ -144,11 +157,15 @@ impl CheckFacts for Known {
     }
 
     fn named(&self, namespace: &str, name: &str) -> Option<Arc<CheckFact>> {
-        self.checks.iter().find(|c| c.namespace == namespace && c.name == name).cloned()
+        self.checks.iter().find(|c| *c.namespace == *namespace && *c.name == *name).cloned()
     }
 
     fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>> {
-        self.checks.iter().filter(|c| c.namespace == namespace && selector.matches(&c.labels)).cloned().collect()
+        self.checks.iter().filter(|c| *c.namespace == *namespace && selector.matches(&c.labels)).cloned().collect()
+    }
+
+    fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 }
 
@@ -217,7 +234,7 @@ impl Ask {
 
 /// What a gate says of any start in `shop`, at `at(0)`.
 pub(crate) fn judged(gate: &Gate, facts: &dyn CheckFacts) -> Judgement {
-    judge(gate, Some("shop"), facts, at(0))
+    judge(gate, Some("shop"), None, facts, at(0))
 }
 
 /// All that a state can be worth.

@@ -89,7 +89,7 @@ fn the_strictest_gate_wins_and_is_named_first() {
 #[test]
 fn a_selector_finds_checks_counts_each_once_and_must_find_one() {
     let labelled =
-        |name: &str, standing| CheckFact { labels: [("tier".to_owned(), "infra".to_owned())].into(), ..fact("shop", name, standing) };
+        |name: &str, standing| CheckFact { labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()), ..fact("shop", name, standing) };
     let references = json!([{"selector": {"matchLabels": {"tier": "infra"}}}, {"name": "dns"}, {"selector": {}}]);
     let gate = xgate("chaos", spec(&[], json!({"checks": references})));
     let facts =
@@ -108,7 +108,7 @@ fn a_selector_finds_checks_counts_each_once_and_must_find_one() {
     );
     // Checks of another namespace do not count.
     let elsewhere =
-        Known::of([CheckFact { labels: [("tier".to_owned(), "infra".to_owned())].into(), ..fact("other", "dns", Standing::Passing) }]);
+        Known::of([CheckFact { labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()), ..fact("other", "dns", Standing::Passing) }]);
     assert_eq!(judged(&gate, &elsewhere).answer, Response::Deny);
 }
 
@@ -183,7 +183,7 @@ fn what_passes_is_never_given_as_what_was_measured_of_a_failure() {
     let two = crate::core::verdict::Settings { success_threshold: 2, ..settings() };
     let pass = Evaluation::Observed(vec![testing::seen(Outcome::Pass)]);
     let recovering = settle(&two, &state(Standing::Failing), pass, Duration::ZERO, at(-1));
-    let facts = Known::of([CheckFact { state: recovering, ..fact("shop", "a", Standing::Failing) }]);
+    let facts = Known::of([CheckFact { state: Arc::new(recovering), ..fact("shop", "a", Standing::Failing) }]);
     let cause = judged(&xgate("chaos", spec(&["a"], json!({}))), &facts).causes.remove(0);
     assert_eq!((cause.kind, cause.measured), (CauseKind::Failing, None));
     assert_eq!(cause.message, "1 of 2 consecutive passes; Deployment/checkout: 3/3 ready");
@@ -195,7 +195,7 @@ fn a_verdict_that_turned_stale_is_answered_as_stale_before_and_after_the_engine_
     let before = state(Standing::Stale);
     let after = before.turned_stale(at(-1), 10);
     for state in [before, after] {
-        let judgement = judged(&gate, &Known::of([CheckFact { state, ..fact("shop", "a", Standing::Stale) }]));
+        let judgement = judged(&gate, &Known::of([CheckFact { state: Arc::new(state), ..fact("shop", "a", Standing::Stale) }]));
         assert_eq!((judgement.answer, judgement.causes[0].kind), (Response::Deny, CauseKind::Stale));
         assert_eq!(judgement.causes[0].message, "last evaluated 11m ago, believed for 2m");
     }
@@ -204,7 +204,7 @@ fn a_verdict_that_turned_stale_is_answered_as_stale_before_and_after_the_engine_
 #[test]
 fn an_answer_that_ran_out_or_lies_in_the_future_says_so() {
     let gate = xgate("chaos", spec(&["a"], json!({})));
-    let with = |state: State| judged(&gate, &Known::of([CheckFact { state, ..fact("shop", "a", Standing::Passing) }])).causes.remove(0);
+    let with = |state: State| judged(&gate, &Known::of([CheckFact { state: Arc::new(state), ..fact("shop", "a", Standing::Passing) }])).causes.remove(0);
     let ran_out = with(State { holds_until: Some(at(0)), ..state(Standing::Passing) });
     assert_eq!((ran_out.kind, ran_out.message.as_str()), (CauseKind::Unknown, "its answer has just run out and is being renewed"));
     let future = with(State { evaluated_at: Some(at(60)), stale_at: Some(at(180)), ..state(Standing::Passing) });

@@ -9,19 +9,41 @@ use crate::core::verdict::Standing;
 use serde_json::json;
 
 fn status_of(gate: &Gate, facts: &Known) -> GateStatus {
-    look(None, gate, facts, Ok(()), &[], &Ledger::default()).unwrap()
+    look(None, gate, facts, Ok(()), &[])
 }
 
-fn look(
-    written: Option<&GateStatus>,
-    gate: &Gate,
-    facts: &Known,
-    registered: Result<(), String>,
-    found: &[Problem],
-    ledger: &Ledger,
-) -> Option<GateStatus> {
-    let judgement = judge(gate, gate.key.namespace.as_deref(), facts, at(0));
-    diff(written, &View { gate, found, judgement: &judgement, registered, ledger }, at(0))
+fn look(written: Option<&GateStatus>, gate: &Gate, facts: &Known, registered: Result<(), String>, found: &[Problem]) -> GateStatus {
+    let judgement = judge(gate, gate.key.namespace.as_deref(), None, facts, at(0));
+    judged(written, &View { gate, found, judgement: &judgement, registered }, at(0))
+}
+
+fn write(replica: &str, batch: i64) -> Recorder {
+    Recorder { replica: replica.into(), batch }
+}
+
+/// The object after a merge patch, as the API server makes it.
+fn patched(status: &GateStatus, patch: &Value) -> GateStatus {
+    let mut value = serde_json::to_value(status).unwrap();
+    json_patch_merge(&mut value, patch);
+    serde_json::from_value(value).unwrap()
+}
+
+/// RFC 7396.
+fn json_patch_merge(target: &mut Value, patch: &Value) {
+    let Value::Object(members) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (key, value) in members {
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(key);
+        } else {
+            json_patch_merge(&mut target[key], value);
+        }
+    }
 }
 
 fn told(status: &GateStatus, type_: &str) -> (String, String, String) {
@@ -79,7 +101,7 @@ fn ready_says_what_is_wrong_first_then_whether_it_is_registered() {
     let facts = Known::shop(&[("a", Standing::Passing)]);
     let gate = xgate("chaos", spec(&["a"], json!({})));
     let ready = |gate: &Gate, registered: Result<(), String>, found: &[Problem]| {
-        told(&look(None, gate, &facts, registered, found, &Ledger::default()).unwrap(), READY)
+        told(&look(None, gate, &facts, registered, found), READY)
     };
     assert_eq!(ready(&gate, Ok(()), &[]).1, "Serving");
     assert_eq!(ready(&gate, Err("not yet".into()), &[]), ("False".into(), "WebhookNotReady".into(), "not yet".into()));
@@ -111,9 +133,39 @@ fn blockers_are_the_worst_first_and_the_unchanged_is_not_written() {
     assert_eq!((status.blocking, status.observed_generation), (4, Some(1)));
     let kept: GateStatus = serde_json::from_str(&serde_json::to_string(&status).unwrap()).unwrap();
     assert_eq!(kept, status);
-    assert_eq!(look(Some(&kept), &gate, &facts, Ok(()), &[], &Ledger::default()), None);
-    let counted = Ledger { counters: DecisionCounters { denied: 1, ..DecisionCounters::default() }, ..Ledger::default() };
-    assert_eq!(look(Some(&kept), &gate, &facts, Ok(()), &[], &counted).unwrap().counters.denied, 1);
+    assert_eq!(changes(Some(&kept), &look(Some(&kept), &gate, &facts, Ok(()), &[])), None);
+}
+
+#[test]
+fn what_the_leader_says_and_what_replicas_decided_do_not_touch_each_other() {
+    let gate = xgate("chaos", spec(&["a"], json!({})));
+    let open = status_of(&gate, &Known::shop(&[("a", Standing::Passing)]));
+    let counted = Ledger { counters: DecisionCounters { denied: 2, ..DecisionCounters::default() }, ..Ledger::default() };
+    let stored = recorded(open.clone(), &counted, write("one", 7));
+    let patch = changes(Some(&open), &stored).unwrap();
+    assert_eq!(patch, json!({ "counters": { "admitted": 0, "warned": 0, "denied": 2 }, "recorders": [{ "replica": "one", "batch": 7 }] }));
+    assert_eq!(patched(&open, &patch), stored);
+    let closed = look(Some(&stored), &gate, &Known::shop(&[("a", Standing::Failing)]), Ok(()), &[]);
+    let patch = changes(Some(&stored), &closed).unwrap();
+    let members: Vec<&str> = patch.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["blockers", "blocking", "conditions"]);
+    assert_eq!((patched(&stored, &patch), closed.counters.denied), (closed.clone(), 2));
+    // What goes is removed, and not left behind.
+    let again = look(Some(&closed), &gate, &Known::shop(&[("a", Standing::Passing)]), Ok(()), &[]);
+    assert_eq!(patched(&closed, &changes(Some(&closed), &again).unwrap()), again);
+    assert_eq!(again.blockers, []);
+}
+
+#[test]
+fn each_replicas_last_write_is_found_and_few_are_remembered() {
+    let none = Ledger::default();
+    let first = recorded(GateStatus::default(), &none, write("one", 1));
+    let second = recorded(first, &none, write("two", 5));
+    let third = recorded(second, &none, write("one", 2));
+    assert_eq!(third.recorders, [write("one", 2), write("two", 5)]);
+    assert!(holds(Some(&third), &write("one", 2)) && !holds(Some(&third), &write("one", 1)) && !holds(None, &write("one", 1)));
+    let many = (0..20).fold(third, |status, n| recorded(status, &none, write(&n.to_string(), 1)));
+    assert_eq!((many.recorders.len(), &many.recorders[0]), (MAX_RECORDERS, &write("19", 1)));
 }
 
 #[test]
@@ -133,10 +185,12 @@ fn the_largest_status_is_bounded_and_counts_what_it_leaves_out() {
         message: text,
     };
     let ledger = Ledger { recent: vec![decision; 20].into(), ..Ledger::default() };
-    let status = look(None, &gate, &Known::shop(&[]), Ok(()), &[], &ledger).unwrap();
+    let status = recorded(look(None, &gate, &Known::shop(&[]), Ok(()), &[]), &ledger, write("a", 1));
+    assert!(status.recent_decisions.len() < 20, "what is added gives way first");
+    let status = look(Some(&status), &gate, &Known::shop(&[]), Ok(()), &[]);
     let size = serde_json::to_vec(&status).unwrap().len();
     assert!((16 * 1024..=MAX_STATUS_BYTES).contains(&size), "{size} bytes");
     assert_eq!(status.blocking, 64);
     assert!(status.blockers.len() >= ALWAYS_KEPT && status.recent_decisions.len() >= ALWAYS_KEPT);
-    assert_eq!(look(Some(&status), &gate, &Known::shop(&[]), Ok(()), &[], &ledger), None);
+    assert_eq!(look(Some(&status), &gate, &Known::shop(&[]), Ok(()), &[]), status);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::JsonPathEquals;
 use crate::api::{HttpHeader, KeyReference};
 use crate::core::netpolicy::NetworkPolicy;
 use crate::core::observation::{TARGET_DENIED, TIMEOUT};

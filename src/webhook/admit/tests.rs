@@ -15,7 +15,8 @@ fn snapshot(standing: Standing, gates: Vec<crate::core::gate::Gate>) -> Snapshot
     let snapshot = Snapshot::default();
     snapshot.publish_checks(vec![fact("shop", "a", standing)], &[], true);
     snapshot.publish_gates(gates.into_iter().map(Arc::new).collect(), true);
-    snapshot.publish_namespaces(std::collections::HashMap::from([("shop".to_owned(), std::collections::BTreeMap::new())]));
+    snapshot.publish_namespaces(Arc::new([("shop".to_owned(), std::collections::BTreeMap::new())].into()));
+    snapshot.publish_freshness(crate::core::gate::testing::trusted());
     snapshot
 }
 

@@ -17,7 +17,7 @@ fn denied(checks: &[&str], facts: &Known) -> String {
 }
 
 fn remedied(name: &str, standing: Standing, remediation: &str) -> CheckFact {
-    CheckFact { remediation: Some(remediation.to_owned()), ..fact("shop", name, standing) }
+    CheckFact { remediation: Some(remediation.into()), ..fact("shop", name, standing) }
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn the_id_stays_in_the_first_line_however_long_the_rest_is() {
     let long = "𐍈".repeat(2000);
     let observation = Observation::new(&long, Outcome::Fail, "X", &long).measured(&long, &long);
     let state = settled(Evaluation::Observed(vec![observation]), at(-1));
-    let facts = Known::of([CheckFact { state, remediation: Some(long), ..fact("shop", "a", Standing::Failing) }]);
+    let facts = Known::of([CheckFact { state: std::sync::Arc::new(state), remediation: Some(long.into()), ..fact("shop", "a", Standing::Failing) }]);
     let text = denied(&["a", "b"], &facts);
     assert!(text.len() <= MAX_MESSAGE_BYTES);
     assert!(text.lines().next().unwrap().ends_with("[d-7f3a9c0177]"), "{text}");
@@ -213,9 +213,10 @@ proptest! {
             names.push(format!("c{i}"));
             let mut check = fact("shop", &format!("c{i}"), *standing);
             // Built by hand: not even the bounds of observations are counted on.
-            check.state.message.clone_from(message);
-            check.state.results = vec![Observation { message: message.clone(), value: Some(value.clone()), required: Some(value.clone()), ..seen(Outcome::Fail) }];
-            check.remediation = Some(remediation.clone());
+            let state = std::sync::Arc::make_mut(&mut check.state);
+            state.message.clone_from(message);
+            state.results = vec![Observation { message: message.clone(), value: Some(value.clone()), required: Some(value.clone()), ..seen(Outcome::Fail) }];
+            check.remediation = Some(remediation.as_str().into());
             check
         }));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -82,7 +82,7 @@ fn any_facts() -> impl Strategy<Value = Known> {
     let check = (prop::sample::select(NAMES.to_vec()), prop::sample::select(STANDINGS.to_vec()), any::<bool>(), any::<bool>()).prop_map(
         |(name, standing, advisory, prod)| CheckFact {
             severity: if advisory { Severity::Advisory } else { Severity::Required },
-            labels: if prod { [("tier".to_owned(), "prod".to_owned())].into() } else { BTreeMap::new() },
+            labels: if prod { Arc::new([("tier".to_owned(), "prod".to_owned())].into()) } else { Arc::default() },
             ..fact("shop", name, standing)
         },
     );

@@ -72,7 +72,7 @@ fn one_that_cannot_be_read_counts_as_missing_and_stops_no_other() {
     let mut world = World::watching(vec![check("a", json!({})), check("b", json!({}))], vec![deployment("web", true)]);
     let unreadable = Change::Unreadable { namespace: Some("shop".into()), name: "a".into(), error: "spec: invalid type".into() };
     let output = world.tell([checks(unreadable)]);
-    assert_eq!(output.removed, [("shop".to_owned(), "a".to_owned())]);
+    assert_eq!(output.removed, [(Arc::from("shop"), Arc::from("a"))]);
     let output = world.tell([objects(Change::Applied(deployment("web", false)))]);
     assert_eq!((output.facts.len(), output.fact("b").unwrap().0), (1, Verdict::Failing));
     world.tell([checks(Change::Applied(check("a", json!({}))))]);
@@ -138,8 +138,8 @@ fn a_suspended_check_s_status_is_put_right_too() {
 fn a_write_that_failed_is_tried_again() {
     let object = check("a", json!({}));
     let mut world = World::watching(vec![object.clone()], vec![deployment("web", true)]);
-    assert_eq!(world.output.writes().len(), 1);
-    assert!(world.tell([Input::Unwritten(key("a"))]).writes().is_empty(), "not at once");
+    let [(_, number, _)] = world.output.sent().try_into().unwrap();
+    assert!(world.tell([Input::Written(key("a"), number, None)]).writes().is_empty(), "not at once");
     assert_eq!(world.wait(RETRY).writes().len(), 1);
     world.echo(&object);
     let log = world.run_until(at(300));
@@ -164,11 +164,11 @@ fn a_check_that_is_deleted_leaves_nothing_behind() {
     assert_eq!((output.removed.len(), output.wants()), (1, Vec::new()));
     let output = world.tell([checks(Change::Listed(Vec::new()))]);
     assert_eq!((output.removed.len(), output.wants(), output.facts.len()), (2, vec!["unwatch Deployment".to_owned()], 0));
-    assert!(world.engine.checks.is_empty() && world.engine.watches.is_empty() && world.engine.agenda.is_empty());
+    assert!(world.engine.checks.is_empty() && world.engine.sources.watches.is_empty() && world.engine.agenda.is_empty());
     // What still comes in is for nobody.
-    world.tell([objects(Change::Applied(deployment("web", true))), Input::Unwritten(key("a"))]);
+    world.tell([objects(Change::Applied(deployment("web", true))), Input::Written(key("a"), 1, None)]);
     world.tell([Input::Probed(key("c"), 1, Observation::new("x", Outcome::Pass, "x", "x"))]);
-    assert_eq!((world.engine.in_flight, world.engine.next_wake()), (0, None));
+    assert_eq!((world.engine.places.taken(), world.planned()), (0, None));
 }
 
 #[test]

@@ -46,11 +46,11 @@ fn only_the_checks_that_an_object_concerns_are_evaluated() {
     let list = vec![check("named", json!({})), check("labelled", by_label), check("other", other)];
     let mut world = World::watching(list, vec![deployment("web", true), deployment("other", true)]);
     let output = world.tell([objects(Change::Applied(deployment("web", false)))]);
-    let mut published: Vec<_> = output.facts.iter().map(|f| f.name.as_str()).collect();
+    let mut published: Vec<_> = output.facts.iter().map(|f| f.name.as_ref()).collect();
     published.sort_unstable();
     assert_eq!(published, ["labelled", "named"]);
     // One watch serves all.
-    assert_eq!(world.engine.watches.len(), 1);
+    assert_eq!(world.engine.sources.watches.len(), 1);
 }
 
 #[test]
@@ -83,8 +83,7 @@ fn nobody_is_asked_about_a_kind_that_no_check_names() {
     world.tell([Input::Kind(kind("Deployment"), Ok(None))]);
     world.tell([checks(Change::Deleted(check("a", json!({}))))]);
     assert_eq!(world.wait(millis(5000)).wants(), Vec::<String>::new());
-    assert_eq!(world.engine.next_wake(), None);
-    assert!(world.engine.kinds.is_empty());
+    assert_eq!(world.planned(), None);
 }
 
 #[test]
@@ -129,7 +128,7 @@ fn a_broken_watch_is_believed_for_five_seconds() {
     world.now += millis(1999);
     world.tell([]);
     assert_eq!(world.standing("a"), Standing::Passing);
-    assert_eq!(world.engine.next_wake(), Some(world.now + millis(1)));
+    assert_eq!(world.planned(), Some(world.now + millis(1)));
     let output = world.wait(millis(1));
     assert_eq!(output.fact("a"), Some((Verdict::Unknown, "EvaluationError")));
     assert_eq!(
@@ -167,7 +166,7 @@ fn a_window_flips_exactly_at_its_edge() {
     let almost = at(60) - SignedDuration::from_nanos(1);
     let idle = world.run_until(almost);
     assert!(idle.iter().all(|(_, output)| output.writes().is_empty()));
-    assert_eq!((world.standing("a"), world.engine.next_wake()), (Standing::Passing, Some(at(60))));
+    assert_eq!((world.standing("a"), world.planned()), (Standing::Passing, Some(at(60))));
     // Even if nobody wakes the engine, the published fact is not believed any longer.
     assert_eq!(world.state("a").standing(at(60)), Standing::Unknown);
     let output = world.wait(SignedDuration::from_nanos(1));

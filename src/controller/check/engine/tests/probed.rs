@@ -1,5 +1,6 @@
 //! Probed checks: a steady beat, one at a time.
 
+use super::super::places::{MAX_IN_FLIGHT, MAX_PER_HOST};
 use super::*;
 
 fn seen(outcome: Outcome) -> Observation {
@@ -21,12 +22,12 @@ impl World {
         note(self.now, &self.output, &mut running);
         loop {
             let answer = running.iter().map(|(t, ..)| *t).min();
-            let Some(next) = [self.engine.next_wake(), answer].into_iter().flatten().min().filter(|t| *t <= end) else { break };
+            let Some(next) = [self.planned(), answer].into_iter().flatten().min().filter(|t| *t <= end) else { break };
             self.now = next.max(self.now);
             let (done, rest): (Vec<_>, Vec<_>) = running.into_iter().partition(|(t, ..)| *t <= self.now);
             running = rest;
             let inputs: Vec<_> = done.into_iter().map(|(_, name, n)| Input::Probed(key(&name), n, seen(outcome))).collect();
-            self.output = self.engine.step(inputs, self.now);
+            self.tell(inputs);
             note(self.now, &self.output, &mut running);
         }
         self.now = end;
@@ -77,7 +78,7 @@ fn lower_priority_numbers_go_first_where_not_all_may_run() {
     assert_eq!(output.probes().iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["c35"]);
     // All get their turn.
     world.answer_all(at(5), millis(200), Outcome::Pass);
-    assert!(world.engine.in_flight <= MAX_IN_FLIGHT);
+    assert!(world.engine.places.taken() <= MAX_IN_FLIGHT);
 }
 
 #[test]
@@ -87,12 +88,12 @@ fn a_check_that_is_gone_or_changed_gives_its_place_back_and_its_answer_is_ignore
     changed.metadata.generation = Some(2);
     let output = world.tell([checks(Change::Applied(changed)), checks(Change::Deleted(tcp("b", 1)))]);
     assert_eq!(output.probes(), [("a".to_owned(), 3)]);
-    assert_eq!(world.engine.in_flight, 3);
+    assert_eq!(world.engine.places.taken(), 3);
     let output = world.tell([Input::Probed(key("a"), 1, seen(Outcome::Pass)), Input::Probed(key("b"), 2, seen(Outcome::Pass))]);
     assert!(output.facts.is_empty());
-    assert_eq!((world.engine.in_flight, world.standing("a")), (1, Standing::Unknown));
+    assert_eq!((world.engine.places.taken(), world.standing("a")), (1, Standing::Unknown));
     world.tell([Input::Probed(key("a"), 3, seen(Outcome::Pass))]);
-    assert_eq!((world.engine.in_flight, world.standing("a")), (0, Standing::Passing));
+    assert_eq!((world.engine.places.taken(), world.standing("a")), (0, Standing::Passing));
     // Twice the same answer: nothing.
     assert!(world.tell([Input::Probed(key("a"), 3, seen(Outcome::Fail))]).facts.is_empty());
 }

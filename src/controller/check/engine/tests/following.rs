@@ -1,0 +1,3 @@
+//! Replicas that do not lead, and those that take over.
+
+use super::*;

@@ -1,0 +1,3 @@
+//! Dependencies, composites, rights, overrides, and when a check applies.
+
+use super::*;
