@@ -1,5 +1,6 @@
 //! Decisions: values in, values out, the time a parameter. Knows no runtime, no client, no socket, no file and no clock.
 
+pub mod allowance;
 pub mod certificates;
 pub mod check_status;
 pub mod clock_offset;

@@ -5,8 +5,8 @@
 //! An evaluation cannot be interrupted, and it runs where all live checks are evaluated, so it must be known beforehand to be short. Of a
 //! target only the fields that the expression names are copied; what their evaluation can cost at most is computed from their real
 //! sizes and taken from an allowance of [`ALLOWANCE`] units that all targets of one look share, about 5 ms; what does not fit is an error
-//! and not evaluated. That is why no thread of its own is needed, with a queue and a deadline that fires when it is too late. How often a
-//! check is looked at is not decided here.
+//! and not evaluated. What many looks cost is taken from the purse of the check's namespace ([`crate::core::allowance`]): who has spent it
+//! waits, and others do not. That is why no thread of its own is needed, with a queue and a deadline that fires when it is too late.
 
 use super::live::{LiveProbe, Look, TargetRule, guarded};
 use super::objects::target_name;
@@ -32,10 +32,17 @@ pub const EXPRESSION_ERROR: &str = "ExpressionError";
 /// Reason of an Error: the expression could take too long, and was not evaluated.
 pub const TOO_COSTLY: &str = "TooCostly";
 
+/// Reason of an Error: the expressions of the namespace have used up what they may cost at a time.
+pub const THROTTLED: &str = "Throttled";
+
 /// What all evaluations of one look may cost, in units of [`crate::core::expr`]: about 5 ms.
 pub const ALLOWANCE: u64 = 50_000;
 /// For how long an observation holds whose expression names the time.
 const HOLDS: SignedDuration = SignedDuration::from_secs(5);
+/// When an expression that had to wait is looked at again.
+const WAITS: SignedDuration = SignedDuration::from_secs(1);
+/// What it costs to find out that an expression costs too much, in units.
+const REFUSAL: u64 = 1_000;
 /// The largest `params`, in bytes of JSON.
 const MAX_PARAMS_BYTES: usize = 8 * 1024;
 /// The longest `messageExpression`, in bytes.
@@ -112,28 +119,23 @@ impl Cel {
     }
 
     /// What is said of one target, of all of them, or of none.
-    fn judge(&self, name: &str, object: &Value, objects: &Value, look: &Look<'_>, allowance: &Cell<u64>) -> Observation {
+    fn judge(&self, name: &str, object: &Value, objects: &Value, look: &Look<'_>, purse: &Purse) -> Observation {
         let documents = [(OBJECT, object), (OBJECTS, objects), (PARAMS, &self.params)];
         let bindings = Bindings::of(&documents).with_time(NOW, look.now);
-        let mut left = allowance.get();
-        let result = self.expression.evaluate_within(&bindings, &mut left);
-        allowance.set(left);
+        let result = purse.pay(|left| self.expression.evaluate_within(&bindings, left));
         let seen = match result {
             Ok(true) => Observation::new(name, Outcome::Pass, EXPRESSION_TRUE, "the expression is true"),
-            Ok(false) => Observation::new(name, Outcome::Fail, EXPRESSION_FALSE, self.say(&bindings, allowance)),
-            Err(EvaluationError::TooCostly { cost, .. }) => too_costly(name, cost),
+            Ok(false) => Observation::new(name, Outcome::Fail, EXPRESSION_FALSE, self.say(&bindings, purse)),
+            Err(EvaluationError::TooCostly { cost, .. }) => return purse.too_costly(name, cost, look),
             Err(error) => Observation::error(name, EXPRESSION_ERROR, error.to_string()),
         };
         seen.holding_until(if self.names.now { look.now.checked_add(HOLDS).ok() } else { None })
     }
 
     /// What is said of an expression that is false.
-    fn say(&self, bindings: &Bindings<'_>, allowance: &Cell<u64>) -> String {
+    fn say(&self, bindings: &Bindings<'_>, purse: &Purse) -> String {
         let Some(expression) = &self.message_expression else { return self.message.clone() };
-        let mut left = allowance.get();
-        let text = expression.evaluate_within(bindings, &mut left);
-        allowance.set(left);
-        match text {
+        match purse.pay(|left| expression.evaluate_within(bindings, left)) {
             Ok(text) if !text.trim().is_empty() => text,
             Ok(_) => self.message.clone(),
             Err(error) => format!("{} (messageExpression has no value: {error})", self.message),
@@ -141,20 +143,27 @@ impl Cel {
     }
 
     /// All targets as a list, of which the expression names something.
-    fn list(&self, look: &Look<'_>, allowance: &mut u64) -> Result<Value, Unseen> {
+    fn list(&self, look: &Look<'_>, purse: &Purse) -> Result<Value, Unseen> {
         let part = self.objects.of_elements();
-        look.targets.iter().map(|target| view(target, &part, allowance)).collect::<Result<_, _>>().map(Value::Array)
+        let views = look.targets.iter().map(|target| purse.pay(|left| view(target, &part, left)));
+        views.collect::<Result<_, _>>().map(Value::Array)
     }
 
-    fn of_each(&self, look: &Look<'_>, objects: &Value, allowance: &Cell<u64>) -> Vec<Observation> {
+    fn look(&self, look: &Look<'_>, purse: &Purse) -> Vec<Observation> {
+        let of_all = self.names.objects && !self.names.object;
+        let name = if of_all { all_of(look.targets) } else { NO_TARGET.to_owned() };
+        let objects = match if self.names.objects { self.list(look, purse) } else { Ok(Value::Null) } {
+            Ok(objects) => objects,
+            Err(why) => return vec![why.observed(&name, look, purse)],
+        };
+        if of_all || look.targets.is_empty() {
+            return vec![guarded(&name, || self.judge(&name, &Value::Null, &objects, look, purse))];
+        }
         look.each(|target| {
             let name = target_name(target);
-            let mut left = allowance.get();
-            let object = view(target, &self.object, &mut left);
-            allowance.set(left);
-            match object {
-                Ok(object) => self.judge(&name, &object, objects, look, allowance),
-                Err(why) => why.observed(&name),
+            match purse.pay(|left| view(target, &self.object, left)) {
+                Ok(object) => self.judge(&name, &object, &objects, look, purse),
+                Err(why) => why.observed(&name, look, purse),
             }
         })
     }
@@ -170,19 +179,50 @@ impl LiveProbe for Cel {
     }
 
     fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
-        let mut allowance = ALLOWANCE;
-        let objects = if self.names.objects { self.list(look, &mut allowance) } else { Ok(Value::Null) };
-        let of_all = self.names.objects && !self.names.object;
-        let name = if of_all { all_of(look.targets) } else { NO_TARGET.to_owned() };
-        let objects = match objects {
-            Ok(objects) => objects,
-            Err(why) => return vec![why.observed(&name)],
-        };
-        let allowance = Cell::new(allowance);
-        if of_all || look.targets.is_empty() {
-            return vec![guarded(&name, || self.judge(&name, &Value::Null, &objects, look, &allowance))];
+        self.observe_within(look, &mut { ALLOWANCE })
+    }
+
+    fn observe_within(&self, look: &Look<'_>, allowance: &mut u64) -> Vec<Observation> {
+        let start = ALLOWANCE.min(*allowance);
+        let purse = Purse { left: Cell::new(start), scarce: start < ALLOWANCE };
+        let seen = self.look(look, &purse);
+        *allowance -= start - purse.left.get().min(start);
+        seen
+    }
+}
+
+/// What is left for a look.
+struct Purse {
+    left: Cell<u64>,
+    /// Whether it was less than a look may cost, because the namespace has spent the rest.
+    scarce: bool,
+}
+
+impl Purse {
+    fn pay<T>(&self, from: impl FnOnce(&mut u64) -> T) -> T {
+        let mut left = self.left.get();
+        let got = from(&mut left);
+        self.left.set(left);
+        got
+    }
+
+    /// It could cost so many units, if that is known. To find that out is work, too.
+    fn too_costly(&self, name: &str, cost: u64, look: &Look<'_>) -> Observation {
+        self.left.set(self.left.get().saturating_sub(REFUSAL));
+        let known = cost < u64::MAX;
+        if known && cost > ALLOWANCE {
+            let message =
+                format!("the expression was not evaluated: it can cost {cost} units, and all targets together may cost {ALLOWANCE}");
+            return Observation::error(name, TOO_COSTLY, message);
         }
-        self.of_each(look, &objects, &allowance)
+        if self.scarce {
+            let message = "the expression was not evaluated: those of this namespace have used up what they may cost at a time; it is tried again in a second";
+            return Observation::error(name, THROTTLED, message).holding_until(look.now.checked_add(WAITS).ok());
+        }
+        let message = format!(
+            "the expression was not evaluated: what it looks at of the targets costs more than {ALLOWANCE} units; select fewer, or name fewer fields"
+        );
+        Observation::error(name, TOO_COSTLY, message)
     }
 }
 
@@ -193,23 +233,12 @@ enum Unseen {
 }
 
 impl Unseen {
-    fn observed(&self, name: &str) -> Observation {
+    fn observed(&self, name: &str, look: &Look<'_>, purse: &Purse) -> Observation {
         match self {
-            Self::TooLarge => too_costly(name, u64::MAX),
+            Self::TooLarge => purse.too_costly(name, u64::MAX, look),
             Self::Secret => Observation::error(name, EXPRESSION_ERROR, "expressions do not read Secrets: use the probe keys"),
         }
     }
-}
-
-fn too_costly(name: &str, cost: u64) -> Observation {
-    let message = if cost > ALLOWANCE && cost < u64::MAX {
-        format!("the expression was not evaluated: it can cost {cost} units, and all targets together may cost {ALLOWANCE}")
-    } else {
-        format!(
-            "the expression was not evaluated: what it looks at of the targets costs more than {ALLOWANCE} units; select fewer, or name fewer fields"
-        )
-    };
-    Observation::error(name, TOO_COSTLY, message)
 }
 
 /// The part of a target that is looked at.

@@ -29,6 +29,12 @@ pub trait LiveProbe: fmt::Debug + Send + Sync {
     }
     /// What is seen of the targets. Without targets of its own it gives one observation; with targets, one for each or one for all.
     fn observe(&self, look: &Look<'_>) -> Vec<Observation>;
+    /// The same, and takes what it cost from an allowance of units of work ([`crate::core::allowance`]). Only probes whose work the author of
+    /// a check decides cost anything.
+    fn observe_within(&self, look: &Look<'_>, allowance: &mut u64) -> Vec<Observation> {
+        let _ = allowance;
+        self.observe(look)
+    }
 }
 
 /// A probe that must go and look. Each has one target, which its spec carries.
@@ -146,9 +152,9 @@ pub fn guarded(target: &str, observe: impl FnOnce() -> Observation) -> Observati
     catch_unwind(AssertUnwindSafe(observe)).unwrap_or_else(|_| Observation::error(target, PANIC, DEFECT))
 }
 
-/// All observations of a probe; a panic is one error.
-pub fn observe(probe: &dyn LiveProbe, look: &Look<'_>) -> Vec<Observation> {
-    let seen = catch_unwind(AssertUnwindSafe(|| probe.observe(look)));
+/// All observations of a probe; a panic is one error. What they cost is taken from the allowance.
+pub fn observe(probe: &dyn LiveProbe, look: &Look<'_>, allowance: &mut u64) -> Vec<Observation> {
+    let seen = catch_unwind(AssertUnwindSafe(|| probe.observe_within(look, allowance)));
     match seen {
         Ok(seen) if seen.is_empty() => vec![Observation::error("", NO_DATA, "the probe saw nothing")],
         Ok(seen) => seen,

@@ -265,3 +265,26 @@ fn the_examples_can_work() {
     assert_eq!(of(ready("b", "z1", "2026-09-01T10:00:00Z")), Outcome::Fail);
     assert_eq!(of(ready("b", "z2", "2026-09-01T11:30:00Z")), Outcome::Fail);
 }
+
+#[test]
+fn who_has_spent_the_allowance_waits_a_second_and_pays_what_it_costs() {
+    let items: Vec<_> = (0..100).map(|n| json!({"n": n})).collect();
+    let target = object(json!({"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"l": items}}));
+    let targets = [&target];
+    let look = Look { targets: &targets, namespace: "shop", objects: &Watched(None), members: &[], now: NOW.parse().unwrap() };
+    let cel = parse(json!({"expression": "object.spec.l.all(x, x.n >= 0)"})).unwrap();
+    let mut allowance = 1_000_000;
+    assert_eq!(cel.observe_within(&look, &mut allowance)[0].outcome, Outcome::Pass);
+    let cost = 1_000_000 - allowance;
+    assert!((1_000..10_000).contains(&cost), "{cost}");
+    let mut little = cost / 2;
+    let seen = cel.observe_within(&look, &mut little).remove(0);
+    assert_eq!((seen.outcome, seen.reason), (Outcome::Error, THROTTLED), "{}", seen.message);
+    assert_eq!(seen.holds_until, Some("2026-09-01T12:00:01Z".parse().unwrap()));
+    let mut nothing = 0;
+    assert_eq!(cel.observe_within(&look, &mut nothing)[0].reason, THROTTLED);
+    let bomb = parse(json!({"expression": "lists.range(1000).all(x, lists.range(1000).all(y, x + y >= 0))"})).unwrap();
+    let mut allowance = 1_000_000;
+    assert_eq!(bomb.observe_within(&look, &mut allowance)[0].reason, TOO_COSTLY);
+    assert!((900_000..1_000_000).contains(&allowance), "{allowance}: to refuse is little work, but work");
+}
