@@ -5,7 +5,7 @@
 //! so such a target fails whatever each of them allows.
 
 use super::live::{LiveProbe, Look, Place, Related, TargetRule};
-use super::objects::{NOT_SYNCED, ReadObjects, read, target_name};
+use super::objects::{NOT_SYNCED, NotSynced, ReadObjects, read, target_name};
 use crate::api::{DisruptionBudgetProbe, Uncovered};
 use crate::core::observation::{NO_DATA, Observation, Outcome};
 use crate::core::problem::{Problem, summary};
@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +40,12 @@ type Labels = BTreeMap<String, String>;
 pub struct DisruptionBudget {
     min_allowed: i64,
     uncovered: Uncovered,
+}
+
+/// A budget, and which pods it covers: none without a selector.
+struct Budget<'a> {
+    object: &'a DynamicObject,
+    selector: Result<Option<Selector>, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,23 +76,23 @@ impl DisruptionBudget {
         Some(Self { min_allowed: i64::from(spec.min_allowed), uncovered: spec.uncovered })
     }
 
-    fn judge(&self, target: &DynamicObject, objects: &dyn ReadObjects) -> Observation {
+    fn judge(&self, target: &DynamicObject, budgets: Result<&[Budget<'_>], &NotSynced>) -> Observation {
         let name = target_name(target);
         let no_data = |why: String| Observation::error(&name, NO_DATA, why);
         let labels = match pod_labels(target) {
             Ok(labels) => labels,
             Err(why) => return no_data(why),
         };
-        let budgets = match objects.list(KIND.0, KIND.1, target.metadata.namespace.as_deref()) {
+        let budgets = match budgets {
             Ok(budgets) => budgets,
-            Err(error) => return Observation::error(name, NOT_SYNCED, error.message),
+            Err(error) => return Observation::error(name, NOT_SYNCED, &error.message),
         };
         let mut covering = Vec::new();
-        for budget in budgets {
-            match covers(budget, &labels) {
-                Ok(true) => covering.push(budget),
-                Ok(false) => {}
-                Err(why) => return no_data(format!("{}: {why}", target_name(budget))),
+        for Budget { object, selector } in budgets {
+            match selector {
+                Ok(Some(selector)) if selector.matches(&labels) => covering.push(*object),
+                Ok(_) => {}
+                Err(why) => return no_data(format!("{}: {why}", target_name(object))),
             }
         }
         match covering.as_slice() {
@@ -159,19 +165,28 @@ impl LiveProbe for DisruptionBudget {
     }
 
     fn observe(&self, look: &Look<'_>) -> Vec<Observation> {
-        look.each(|target| self.judge(target, look.objects))
+        // Read once for all targets of a namespace.
+        let namespaces: BTreeSet<_> = look.targets.iter().map(|target| target.metadata.namespace.as_deref()).collect();
+        let budgets: BTreeMap<_, _> = namespaces.into_iter().map(|namespace| (namespace, Budget::all(look.objects, namespace))).collect();
+        look.each(|target| match budgets.get(&target.metadata.namespace.as_deref()) {
+            Some(budgets) => self.judge(target, budgets.as_deref()),
+            None => Observation::error(target_name(target), NOT_SYNCED, "the budgets of its namespace were not read"),
+        })
     }
 }
 
-/// Whether a budget's selector matches the labels.
-fn covers(budget: &DynamicObject, labels: &Labels) -> Result<bool, String> {
-    let spec: Spec = read(budget, "spec")?.unwrap_or_default();
-    let Some(selector) = spec.selector else { return Ok(false) };
-    let mut problems = Vec::new();
-    match Selector::parse(&selector, "spec.selector", &mut problems) {
-        Some(selector) => Ok(selector.matches(labels)),
-        None => Err(summary(&problems)),
+impl<'a> Budget<'a> {
+    fn all(objects: &'a dyn ReadObjects, namespace: Option<&str>) -> Result<Vec<Self>, NotSynced> {
+        let found = objects.list(KIND.0, KIND.1, namespace)?;
+        Ok(found.into_iter().map(|object| Self { object, selector: selector(object) }).collect())
     }
+}
+
+fn selector(budget: &DynamicObject) -> Result<Option<Selector>, String> {
+    let spec: Spec = read(budget, "spec")?.unwrap_or_default();
+    let Some(selector) = spec.selector else { return Ok(None) };
+    let mut problems = Vec::new();
+    Selector::parse(&selector, "spec.selector", &mut problems).map(Some).ok_or_else(|| summary(&problems))
 }
 
 /// The labels that a target's pods have: a Pod's own, or those of the pod template; without one, those that its selector asks for.

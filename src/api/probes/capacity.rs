@@ -34,9 +34,7 @@ pub struct CapacityResource {
     pub name: String,
     /// How much must be free: a quantity of more than nothing, or a percentage of what is allocatable, from "1%" to "100%".
     /// Examples: `4`, `500m`, `16Gi`, `"20%"`.
-    #[x_kube(validation = Rule::new(
-        "type(self) == int ? self >= 1 : self.matches('^((100|[1-9][0-9]?)%|[0-9]{1,19}([.][0-9]{1,9})?([mkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?)$')"
-    ).message("must be a quantity, such as 4, 500m or 16Gi, or a percentage from \"1%\" to \"100%\""))]
+    #[schemars(extend("minimum" = 1, "maxLength" = 32, "pattern" = r"^((100|[1-9][0-9]?)%|[0-9]{1,19}([.][0-9]{1,9})?([mkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?)$"))]
     pub free: IntOrString,
 }
 
