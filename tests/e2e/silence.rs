@@ -68,7 +68,8 @@ impl Middleman {
         let shared = silence.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (server, number) = (TcpStream::connect(api_server).unwrap(), shared.connected());
+                let Ok(server) = TcpStream::connect(api_server) else { continue };
+                let number = shared.connected();
                 let ways = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
                 for (from, to) in ways {
                     let silence = shared.clone();
