@@ -122,10 +122,44 @@ fn the_manifest_grants_no_more_than_is_needed() {
 }
 
 #[test]
+fn the_agents_on_nodes_get_no_more_than_agents_elsewhere_and_no_privilege() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let all: Vec<Value> = files.flat_map(|path| objects(&fs::read_to_string(path).unwrap())).collect();
+    refuse(&excessive_rights(&all));
+    let agents = all.iter().find(|o| text(o, "/kind") == "DaemonSet").unwrap();
+    let pod = agents.pointer("/spec/template/spec").unwrap();
+    for shared in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert_eq!(pod.get(shared), None, "{shared}");
+    }
+    assert_eq!(pod.pointer("/securityContext/runAsNonRoot"), Some(&json!(true)));
+    let container = pod.pointer("/containers/0").unwrap();
+    let context = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+    assert_eq!(container.get("securityContext"), Some(&context));
+    assert_eq!(container.pointer("/volumeMounts/0/readOnly"), Some(&json!(true)));
+    assert_eq!(container.pointer("/volumeMounts/1"), None);
+}
+
+#[test]
+fn the_policy_binds_agents_to_their_own_host() {
+    let objects = installed();
+    let find = |kind: &str| objects.iter().find(|o| text(o, "/kind") == kind).unwrap();
+    let (policy, binding) = (find("ValidatingAdmissionPolicy"), find("ValidatingAdmissionPolicyBinding"));
+    assert_eq!(text(binding, "/spec/policyName"), text(policy, "/metadata/name"));
+    assert_eq!(binding.pointer("/spec/validationActions"), Some(&json!(["Deny"])));
+    assert_eq!(text(policy, "/spec/failurePolicy"), "Fail");
+    let rules = policy.pointer("/spec/matchConstraints/resourceRules").unwrap().as_array().unwrap();
+    let covered: Vec<_> = rules.iter().map(|rule| (rule.pointer("/resources/0").unwrap(), rule.get("operations").unwrap())).collect();
+    let operations = json!(["CREATE", "UPDATE", "DELETE"]);
+    assert_eq!(covered, [(&json!("hostreports"), &operations), (&json!("leases"), &operations)]);
+}
+
+#[test]
 fn the_operator_finds_what_it_fills_in_empty() {
     let objects = installed();
     let find = |kind: &str| objects.iter().find(|o| text(o, "/kind") == kind).unwrap();
     assert_eq!((text(find("Secret"), "/metadata/name"), find("Secret").get("data")), ("holdpoint-webhook-tls".to_owned(), None));
+    assert_eq!((text(find("Lease"), "/metadata/name"), find("Lease").get("spec")), ("holdpoint".to_owned(), None));
     let configuration = find("ValidatingWebhookConfiguration");
     assert_eq!((text(configuration, "/metadata/name"), configuration.get("webhooks")), ("holdpoint".to_owned(), None));
 }

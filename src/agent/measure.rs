@@ -4,10 +4,10 @@ use super::root::Root;
 use super::{paths, runtime, system, units};
 use crate::api::{ClockFact, HostFacts};
 use crate::core::clock_offset::Offset;
-use crate::core::host::{AllowedPaths, Ask, Asked};
+use crate::core::host::{AllowedPaths, Ask, Asked, stamp};
 use crate::core::text::{single_line, weight};
 use futures::future;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use paths::Patience;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub(super) struct Sight {
 }
 
 /// An error of a fact.
+#[allow(clippy::unnecessary_wraps, reason = "as a fact has it")]
 pub(super) fn fault(error: impl Display) -> Option<String> {
     Some(single_line(&error.to_string(), 128))
 }
@@ -38,8 +39,8 @@ impl Sight {
         Self { root: Arc::new(root), allowed, cri_socket, patience: Patience::default() }
     }
 
-    /// Everything that is asked for, and no more than a report has room for.
-    pub(super) async fn measure(&self, asked: &Asked, offset: Option<Offset>) -> HostFacts {
+    /// Everything that is asked for, and no more than a report has room for. `now` is the API server's time.
+    pub(super) async fn measure(&self, asked: &Asked, offset: Option<Offset>, now: Timestamp) -> HostFacts {
         let names = |name: fn(&Ask) -> Option<&String>| asked.asks.iter().filter_map(name).cloned().collect::<Vec<String>>();
         let disks = names(|ask| if let Ask::Disk(path) = ask { Some(path) } else { None });
         let files = names(|ask| if let Ask::File(path) = ask { Some(path) } else { None });
@@ -57,7 +58,9 @@ impl Sight {
         let clock = asked.asks.contains(&Ask::Clock).then(|| clock(offset));
         let omitted = i32::try_from(asked.omitted).unwrap_or(i32::MAX);
         let agent_version = env!("CARGO_PKG_VERSION").to_owned();
-        fit(HostFacts { agent_version, omitted, disks, files, units, container_runtime, clock, ..kernel })
+        let mut facts = HostFacts { agent_version, omitted, clock, container_runtime, disks, files, units, ..kernel };
+        stamp(&mut facts, Some(now));
+        fit(facts)
     }
 }
 
@@ -89,7 +92,7 @@ fn fit(mut facts: HostFacts) -> HostFacts {
             facts.units.pop().is_some()
         };
         if !dropped {
-            return HostFacts { omitted: i32::MAX, agent_version: facts.agent_version, ..HostFacts::default() };
+            return HostFacts { omitted: i32::MAX, agent_version: facts.agent_version, time: facts.time, ..HostFacts::default() };
         }
         facts.omitted = facts.omitted.saturating_add(1);
     }

@@ -1,4 +1,4 @@
-//! The agent: measures the machine that it runs on, and writes what it measured as a HostReport.
+//! The agent: measures the machine that it runs on, and writes what it measured as a `HostReport`.
 //!
 //! It measures only what some check asks about, writes only when the meaning of something changed, and says with a Lease that what it wrote still
 //! holds: the Lease is renewed only after everything was measured again and, if need be, written. An agent that hangs, dies or cannot write therefore
@@ -16,7 +16,7 @@ mod units;
 
 use crate::api::HostFacts;
 use crate::clock;
-use crate::core::host::{AllowedPaths, Asked, same_meaning, stamp};
+use crate::core::host::{AllowedPaths, Asked, same_meaning};
 use checks::Checks;
 use kube::Client;
 use measure::Sight;
@@ -123,8 +123,7 @@ impl Agent {
         self.read_back().await?;
         let wanted = checks.wanted(&self.settings.host, &self.labels);
         let asked = Asked::from_checks(wanted.iter().map(|check| (check.namespace.as_str(), &check.requirements)));
-        let mut facts = self.sight.measure(&asked, self.server.offset()).await;
-        stamp(&mut facts, Some(self.server.now()));
+        let facts = self.sight.measure(&asked, self.server.offset(), self.server.now()).await;
         let requirements = wanted.iter().map(|check| &check.requirements);
         let unchanged = self.written.as_ref().is_some_and(|written| same_meaning(written, &facts, requirements));
         if !unchanged {

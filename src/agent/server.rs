@@ -83,7 +83,7 @@ impl Server {
     /// The labels and facts of the host's report, if there is one.
     pub(super) async fn read_report(&mut self) -> Result<Option<(Labels, Option<HostFacts>)>, Trouble> {
         let request = Request::new(HostReport::url_path(&(), None)).get(&self.host, &GetParams::default());
-        match self.send::<Report>(request.map_err(unwritable)?).await {
+        match self.send::<Report>(request.map_err(|error| unwritable(&error))?).await {
             Ok(report) => Ok(Some((report.metadata.labels, HostFacts::deserialize(&report.facts).ok()))),
             Err(Trouble::Refused(status)) if is_not_found(&status) => Ok(None),
             Err(error) => Err(error),
@@ -113,7 +113,7 @@ impl Server {
 
     async fn apply<T: DeserializeOwned>(&mut self, path: String, object: Value) -> Result<T, Trouble> {
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let request = Request::new(path).patch(&self.host, &params, &Patch::Apply(object)).map_err(unwritable)?;
+        let request = Request::new(path).patch(&self.host, &params, &Patch::Apply(object)).map_err(|error| unwritable(&error))?;
         self.send(request).await
     }
 
@@ -139,6 +139,6 @@ impl Server {
     }
 }
 
-fn unwritable(error: kube::core::request::Error) -> Trouble {
+fn unwritable(error: &kube::core::request::Error) -> Trouble {
     Trouble::Unwritable(error.to_string())
 }

@@ -44,20 +44,20 @@ fn read(root: &Root, asked: &Asked) -> HostFacts {
         }
     }
     if !modules.is_empty() {
-        facts.modules = presences(&modules, loaded_modules(root, release.as_deref()), |all, name| all.contains(&proc::module_name(name)));
+        facts.modules = presences(&modules, &loaded_modules(root, release.as_deref()), |all, name| all.contains(&proc::module_name(name)));
     }
     if !flags.is_empty() {
         let text = root.text("/proc/cpuinfo", SMALL);
         let all = text.as_deref().map_err(ToString::to_string).and_then(|text| proc::cpu_flags(text).ok_or_else(|| ODD.to_owned()));
-        facts.cpu_flags = presences(&flags, all, |all, name| all.contains(name));
+        facts.cpu_flags = presences(&flags, &all, BTreeSet::contains);
     }
     facts.ports = [PortProtocol::Tcp, PortProtocol::Udp].into_iter().flat_map(|protocol| of_protocol(root, protocol, &ports)).collect();
     facts
 }
 
 /// For each name whether it is there, or why that cannot be told.
-fn presences<T>(names: &[&String], all: Result<T, impl Display>, contains: impl Fn(&T, &str) -> bool) -> Vec<PresenceFact> {
-    let fact = |name: &&String| match &all {
+fn presences<T>(names: &[&String], all: &Result<T, impl Display>, contains: impl Fn(&T, &str) -> bool) -> Vec<PresenceFact> {
+    let fact = |name: &&String| match all {
         Ok(all) => PresenceFact { name: (*name).clone(), present: Some(contains(all, name)), ..PresenceFact::default() },
         Err(error) => PresenceFact { name: (*name).clone(), error: fault(error), ..PresenceFact::default() },
     };

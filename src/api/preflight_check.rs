@@ -308,6 +308,7 @@ pub struct Quorum {
     #[serde(default = "one_hundred_percent")]
     #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')")
         .message("must be a number of at least 1, or a percentage from \"1%\" to \"100%\""))]
+    #[schemars(length(max = 4))]
     pub min_passing: IntOrString,
     /// How many targets there must be at all; fewer count as no targets. Default: 1. Range: 1 to 10000.
     #[serde(default = "one")]

@@ -212,8 +212,8 @@ impl Parser<'_> {
 
     fn wish(&mut self, path: String, file: &FileRequirement, at: &str) -> Option<Wish> {
         let present = file.state == FileState::Present;
-        let more = file.mode.is_some() || file.uid.is_some() || file.gid.is_some() || file.type_ != FileType::Any;
-        if !present && more {
+        let described = file.mode.is_some() || file.uid.is_some() || file.gid.is_some() || file.type_ != FileType::Any;
+        if !present && described {
             self.problem(at, "what is absent has no type, mode, uid or gid");
             return None;
         }

@@ -25,6 +25,8 @@ pub const AGENT_SILENT: &str = "AgentSilent";
 const LEASE: (&str, &str) = ("coordination.k8s.io/v1", "Lease");
 /// How far in the future a heartbeat may be: clocks differ. One further ahead would outlive its agent.
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
+/// How soon a silent host is looked at again: its agent's next heartbeat changes nothing that anybody waits for.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(3);
 /// How many findings a message names.
 const NAMED: usize = 4;
 
@@ -53,7 +55,10 @@ impl Host {
         let host = target.metadata.name.as_deref().unwrap_or_default();
         let until = match alive_until(objects, host, now) {
             Ok(until) => until,
-            Err((reason, message)) => return Observation::error(name, reason, message),
+            Err((reason, message)) => {
+                let again = now.checked_add(LOOK_AGAIN).ok();
+                return Observation::error(name, reason, message).holding_until(again);
+            }
         };
         let facts = match target.data.get("facts").map(HostFacts::deserialize) {
             Some(Ok(facts)) => facts,

@@ -14,9 +14,20 @@ const WRITES: &[(&str, &str, &str, &str)] = &[
     ("ClusterRole/holdpoint", "events.k8s.io", "events", "create"),
     ("ClusterRole/holdpoint", "events.k8s.io", "events", "patch"),
     ("ClusterRole/holdpoint", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "patch"),
+    ("ClusterRole/holdpoint", "authorization.k8s.io", "subjectaccessreviews", "create"),
     ("Role/holdpoint", "", "secrets", "update"),
     ("Role/holdpoint", "", "secrets", "patch"),
+    ("Role/holdpoint", "coordination.k8s.io", "leases", "patch"),
+    // Agents: which report and which Lease is told by the policy, see `the_policy_binds_agents_to_their_own_host`.
+    ("ClusterRole/holdpoint-agent", "holdpoint.dev", "hostreports", "create"),
+    ("ClusterRole/holdpoint-agent", "holdpoint.dev", "hostreports", "patch"),
+    ("Role/holdpoint-agent", "coordination.k8s.io", "leases", "create"),
+    ("Role/holdpoint-agent", "coordination.k8s.io", "leases", "patch"),
 ];
+/// Where the heartbeats of hosts are, and nothing else.
+const HEARTBEATS: &str = "holdpoint-hosts";
+/// Who may be an agent: users of the group, and in the manifest of the agents on nodes their service account.
+const AGENT_ROLE: &str = "holdpoint-agent";
 /// The role for people: it is bound to nobody, Kubernetes adds its rules to `edit`.
 const FOR_PEOPLE: &str = "ClusterRole/holdpoint-edit";
 
@@ -33,7 +44,13 @@ pub fn excessive_rights(objects: &[Value]) -> Vec<String> {
     for binding in objects.iter().filter(|o| kind(o).ends_with("RoleBinding")) {
         let subject =
             |s: &Value| text(s, "/kind") == "ServiceAccount" && text(s, "/name") == "holdpoint" && text(s, "/namespace") == NAMESPACE;
-        if !list(binding, "/subjects").iter().all(subject) {
+        let agent = |s: &Value| {
+            let outside = text(s, "/kind") == "Group" && text(s, "/name") == "holdpoint:hosts";
+            let on_node = text(s, "/kind") == "ServiceAccount" && text(s, "/name") == "holdpoint-agent";
+            outside || (on_node && text(s, "/namespace") == "holdpoint-agents")
+        };
+        let of_agents = text(binding, "/roleRef/name") == AGENT_ROLE;
+        if !list(binding, "/subjects").iter().all(|s| if of_agents { agent(s) } else { subject(s) }) {
             problems.push(format!("{} binds more than the operator's service account", text(binding, "/metadata/name")));
         }
         if text(binding, "/roleRef/name") == "holdpoint-edit" {
@@ -60,6 +77,11 @@ fn check(role: &Value, grant: &Value) -> Vec<String> {
     let of_certificates = name == "Role/holdpoint" && text(role, "/metadata/namespace") == NAMESPACE && names == [SECRET];
     if resources.iter().any(|r| r.starts_with("secrets")) && !of_certificates {
         problem("Secrets other than that of the certificates");
+    }
+    let of_lease = name == "Role/holdpoint" && text(role, "/metadata/namespace") == NAMESPACE && names == ["holdpoint"];
+    let of_heartbeats = text(role, "/kind") == "Role" && text(role, "/metadata/namespace") == HEARTBEATS;
+    if resources.iter().any(|r| r == "leases") && !of_lease && !of_heartbeats {
+        problem("Leases other than the operator's");
     }
     if resources.iter().any(|r| r.ends_with("webhookconfigurations")) && names != ["holdpoint"] {
         problem("webhook configurations other than the operator's");

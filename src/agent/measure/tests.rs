@@ -91,7 +91,7 @@ async fn what_is_asked_for_is_measured_and_nothing_else() {
         Ask::Port(PortProtocol::Udp, 53),
         Ask::Image(name("a:1")),
     ];
-    let facts = host.sight().measure(&asked(asks), None).await;
+    let facts = host.sight().measure(&asked(asks), None, Timestamp::UNIX_EPOCH).await;
     let text = serde_json::to_string(&facts).unwrap();
     assert!(!text.contains("token"), "{text}");
     assert_eq!(facts.kernel.unwrap().release.as_deref(), Some("6.8.0-45-generic"));
@@ -127,9 +127,15 @@ async fn what_is_asked_for_is_measured_and_nothing_else() {
     let ports: Vec<_> = facts.ports.iter().map(|port| (port.port, port.listening)).collect();
     assert_eq!(ports, [(80, Some(false)), (6443, Some(true)), (53, Some(false))]);
 
-    let nothing = host.sight().measure(&asked(vec![]), None).await;
-    let only_kernel = HostFacts { kernel: nothing.kernel.clone(), agent_version: nothing.agent_version.clone(), ..HostFacts::default() };
+    let nothing = host.sight().measure(&asked(vec![]), None, Timestamp::UNIX_EPOCH).await;
+    let only_kernel = HostFacts {
+        kernel: nothing.kernel.clone(),
+        agent_version: nothing.agent_version.clone(),
+        time: nothing.time.clone(),
+        ..HostFacts::default()
+    };
     assert_eq!(nothing, only_kernel);
+    assert!(nothing.time.is_some() && nothing.kernel.is_some_and(|kernel| kernel.time == nothing.time));
 }
 
 #[tokio::test]
@@ -137,7 +143,7 @@ async fn what_cannot_be_measured_is_an_error_and_no_value() {
     let host = Host::new(&[("proc/meminfo", "odd"), ("proc/1/net/tcp", ""), ("proc/loadavg", "0.1"), ("proc/modules/not", "a file")]);
     symlink("/etc/loop", host.0.join("etc-loop")).unwrap();
     let asks = vec![Ask::Memory, Ask::Load, Ask::Module("a".into()), Ask::CpuFlag("a".into()), Ask::Port(PortProtocol::Tcp, 1)];
-    let facts = host.sight().measure(&asked(asks), None).await;
+    let facts = host.sight().measure(&asked(asks), None, Timestamp::UNIX_EPOCH).await;
     assert!(facts.memory.as_ref().is_some_and(|fact| fact.error.is_some() && fact.total_bytes.is_none()));
     assert!(facts.load.as_ref().is_some_and(|fact| fact.error.is_some() && fact.one_minute_percent.is_none()));
     assert!(facts.kernel.as_ref().is_some_and(|fact| fact.error.is_some() && fact.release.is_none()));

@@ -31,6 +31,7 @@ struct Unit(&'static str);
 #[zbus::interface(name = "org.freedesktop.systemd1.Unit")]
 impl Unit {
     #[zbus(property)]
+    #[allow(clippy::unnecessary_wraps, reason = "the interface has it")]
     fn active_state(&self) -> fdo::Result<&str> {
         Ok(self.0)
     }

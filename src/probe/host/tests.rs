@@ -73,6 +73,7 @@ fn a_host_without_a_heartbeat_is_not_known_whatever_its_report_says() {
         (seen(&probe, &good, &Watched(None)), super::super::NOT_SYNCED, "Lease in holdpoint-hosts are not watched yet"),
     ] {
         assert_eq!((observation.outcome, observation.reason, observation.message.as_str()), (Outcome::Error, reason, says));
+        assert_eq!(observation.holds_until, now().checked_add(LOOK_AGAIN).ok(), "a heartbeat that comes again is seen soon");
     }
     assert_eq!(at("2026-09-01T11:59:20.000001Z", 40).outcome, Outcome::Pass);
     assert_eq!(at("2026-09-01T12:00:59Z", 40).outcome, Outcome::Pass, "clocks differ");

@@ -32,7 +32,8 @@ impl Installation {
     /// port 443, the Service's port becomes 9443. Once per control plane.
     pub fn apply(control_plane: &ControlPlane, manifest: &Path) -> Result<Installation> {
         let admin = control_plane.admin().in_namespace(NAMESPACE);
-        admin.apply(manifest)?;
+        // Its objects name their namespaces: there are several.
+        control_plane.admin().apply(manifest)?;
         let jsonpath = "jsonpath={.spec.clusterIP}";
         let ip: IpAddr = eventually(DEADLINE, "the webhook Service's address", || {
             let printed = admin.ok(&["get", "service", SERVICE, "-o", jsonpath]).map_err(|error| error.to_string())?;

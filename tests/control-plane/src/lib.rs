@@ -25,6 +25,7 @@
 // The product takes time from one place and never sleeps; here, waiting for other processes is the job.
 #![allow(clippy::disallowed_methods)]
 
+mod agent;
 mod assets;
 mod cache;
 mod control_plane;
@@ -57,6 +58,7 @@ mod users;
 #[allow(clippy::indexing_slicing, reason = "indexing a JSON value for reading gives null, it does not panic")]
 mod workloads;
 
+pub use agent::Agent;
 pub use assets::Programs;
 pub use control_plane::{ControlPlane, Options};
 pub use crds::other_projects;

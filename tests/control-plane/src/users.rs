@@ -22,6 +22,14 @@ impl ControlPlane {
         self.client(&file, &Credential::Token(token.trim()))
     }
 
+    /// As [`ControlPlane::service_account`], with the token that a pod gets: bound to it and to its node.
+    pub fn pod_account(&self, namespace: &str, name: &str, pod: &str) -> Result<Kubectl> {
+        let bound = ["create", "token", name, "--duration=1h", "--bound-object-kind=Pod", "--bound-object-name", pod];
+        let token = self.admin().in_namespace(namespace).ok(&bound)?;
+        let file = self.next_file("pod-account");
+        self.client(&file, &Credential::Token(token.trim()))
+    }
+
     fn client(&self, file: &str, credential: &Credential<'_>) -> Result<Kubectl> {
         let kubeconfig = self.data_file(&format!("{file}.kubeconfig"));
         kubeconfig::write(&kubeconfig, &self.servers.api_url(), &self.pki.authority(), credential)?;
