@@ -260,16 +260,16 @@ impl LiveProbe for Capacity {
             Err(error) => return vec![Observation::error(ALL_NODES, NOT_SYNCED, error.message)],
         };
         let resources: Vec<&str> = self.resources.iter().map(|resource| resource.name.as_str()).collect();
-        let names = look.targets.iter().filter_map(|node| node.metadata.name.as_deref());
-        let requests = Requests::of(names, &pods, &resources);
+        let targets = look.targets.iter().filter_map(|node| node.metadata.name.as_deref());
+        let requests = Requests::of(targets, &pods, &resources);
         match self.scope {
             CapacityScope::PerNode => look.each(|node| self.judge_node(&target_name(node), self.see(node, &requests))),
             CapacityScope::Sum => vec![guarded(ALL_NODES, || {
                 let mut nodes: Vec<_> = look.targets.to_vec();
                 // So that the same node is named while nothing changes.
                 nodes.sort_by_key(|node| node.name_any());
-                let named = |node: &DynamicObject| self.see(node, &requests).named(node.metadata.name.as_deref().unwrap_or_default());
-                self.judge_sum(nodes.into_iter().map(named).collect())
+                let look_at = |node: &DynamicObject| self.see(node, &requests).named(node.metadata.name.as_deref().unwrap_or_default());
+                self.judge_sum(nodes.into_iter().map(look_at).collect())
             })],
         }
     }

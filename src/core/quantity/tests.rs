@@ -102,9 +102,9 @@ fn amounts_are_shown_as_people_write_them_and_never_as_more_than_they_are() {
     }
 }
 
-fn headroom(value: IntOrString) -> Result<Headroom, String> {
+fn headroom(value: &IntOrString) -> Result<Headroom, String> {
     let mut problems = Vec::new();
-    Headroom::parse(&value, "spec.free", &mut problems).ok_or_else(|| problems[0].to_string())
+    Headroom::parse(value, "spec.free", &mut problems).ok_or_else(|| problems[0].to_string())
 }
 
 fn text(text: &str) -> IntOrString {
@@ -116,7 +116,7 @@ fn headroom_is_an_amount_or_a_percentage() {
     for (value, written, percentage) in
         [(IntOrString::Int(4), "4", false), (text("16Gi"), "16Gi", false), (text("500m"), "500m", false), (text("20%"), "20%", true)]
     {
-        let read = headroom(value).unwrap();
+        let read = headroom(&value).unwrap();
         assert_eq!((read.to_string().as_str(), read.is_percentage()), (written, percentage));
     }
     for (value, says) in [
@@ -130,7 +130,7 @@ fn headroom_is_an_amount_or_a_percentage() {
         (text("101%"), "must be a percentage"),
         (text("1.5%"), "must be a percentage"),
     ] {
-        let problem = headroom(value.clone()).unwrap_err();
+        let problem = headroom(&value).unwrap_err();
         assert!(problem.starts_with("spec.free: ") && problem.contains(says), "{problem}");
     }
 }
@@ -147,7 +147,7 @@ fn room_says_what_is_free_of_what_and_what_was_needed() {
         ("16Gi", "memory", "32Gi", "34Gi", false, "memory: 0 of 32Gi free, 2Gi more taken than there is, 16Gi needed"),
         ("7Ei", "memory", "7Ei", "0", true, "memory: 7Ei of 7Ei free"),
     ] {
-        let room = headroom(text(free)).unwrap().judge(resource, parse(whole), parse(taken));
+        let room = headroom(&text(free)).unwrap().judge(resource, parse(whole), parse(taken));
         assert_eq!((room.enough, room.text.as_str()), (enough, says));
     }
 }
@@ -185,7 +185,7 @@ proptest! {
         let sum = amounts.iter().filter_map(|n| Quantity::parse(&n.to_string()).ok()).fold(Quantity::ZERO, Quantity::plus);
         let huge = Quantity { billionths: i128::MAX };
         for whole in [sum, huge, Quantity { billionths: i128::MIN }] {
-            let room = headroom(text(&format!("{percent}%"))).unwrap().judge("memory", whole, sum.plus(huge));
+            let room = headroom(&text(&format!("{percent}%"))).unwrap().judge("memory", whole, sum.plus(huge));
             prop_assert!(!room.text.is_empty());
         }
     }

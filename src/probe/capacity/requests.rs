@@ -24,8 +24,8 @@ pub(super) struct Requests<'a> {
 impl<'a> Requests<'a> {
     /// Adds up what the pods of these nodes ask for of these resources.
     pub(super) fn of(nodes: impl Iterator<Item = &'a str>, pods: &[&DynamicObject], resources: &[&str]) -> Self {
-        let none = || Ok(vec![Quantity::ZERO; resources.len()]);
-        let mut by_node: HashMap<_, _> = nodes.map(|node| (node, none())).collect();
+        let nothing = || Ok(vec![Quantity::ZERO; resources.len()]);
+        let mut by_node: HashMap<_, _> = nodes.map(|node| (node, nothing())).collect();
         for pod in pods {
             let node = pod.data.get("spec").and_then(|spec| spec.get("nodeName")).and_then(Value::as_str);
             let Some(sums) = node.and_then(|node| by_node.get_mut(node)) else { continue };

@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::super::objects::testing::{NOW, Watched, any_json, object};
 use super::super::objects::{NotSynced, ReadObjects};
 use super::*;

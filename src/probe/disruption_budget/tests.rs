@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::super::objects::testing::{NOW, Watched, any_json, object};
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::super::plan::ReadReferences;
 use super::*;
 use crate::core::netpolicy::NetworkPolicy;
@@ -44,8 +46,8 @@ fn credentials() -> Value {
     json!({"secret": "db", "keys": ["username", "password", "url"]})
 }
 
-fn holds(asked: &[KeyState], any_filled: bool) -> Option<Result<KeyStates, ReferenceError>> {
-    Some(Ok(KeyStates { asked: asked.to_vec(), any_filled }))
+fn holds(asked: &[KeyState], any_filled: bool) -> KeyStates {
+    KeyStates { asked: asked.to_vec(), any_filled }
 }
 
 #[tokio::test]
@@ -57,7 +59,7 @@ async fn all_keys_must_be_there_and_have_a_value() {
         ([Missing, Missing, Empty], Outcome::Fail, KEY_MISSING, "it has no key username, password; empty: url", "0/3 keys with a value"),
         ([Filled, Empty, Filled], Outcome::Fail, KEY_EMPTY, "empty: password", "2/3 keys with a value"),
     ] {
-        let seen = observe(credentials(), holds(&found, true)).await;
+        let seen = observe(credentials(), Some(Ok(holds(&found, true)))).await;
         assert_eq!((seen.target.as_str(), seen.outcome, seen.reason, seen.message.as_str()), ("Secret/db", outcome, reason, message));
         assert_eq!((seen.value.as_deref(), seen.required.as_deref()), (Some(value), Some("3/3 keys with a value")));
     }
@@ -66,12 +68,12 @@ async fn all_keys_must_be_there_and_have_a_value() {
 #[tokio::test]
 async fn without_keys_any_value_will_do() {
     let spec = json!({"configMap": "flags"});
-    let seen = observe(spec.clone(), holds(&[], true)).await;
+    let seen = observe(spec.clone(), Some(Ok(holds(&[], true)))).await;
     assert_eq!(
         (seen.target.as_str(), seen.outcome, seen.message.as_str()),
         ("ConfigMap/flags", Outcome::Pass, "it has a key with a value")
     );
-    let seen = observe(spec, holds(&[], false)).await;
+    let seen = observe(spec, Some(Ok(holds(&[], false)))).await;
     assert_eq!((seen.outcome, seen.reason, seen.message.as_str()), (Outcome::Fail, KEY_EMPTY, "it has no key with a value"));
 }
 
@@ -82,7 +84,7 @@ async fn what_is_not_there_fails_and_what_cannot_be_asked_is_an_error() {
         (Some(Err(ReferenceError::Unreadable("reset".to_owned()))), Outcome::Error, FETCH_FAILED, "cannot be read: reset"),
         (None, Outcome::Error, TIMEOUT, "no answer from the API server within 0 s"),
         // An answer about fewer keys than were asked about.
-        (holds(&[KeyState::Filled], true), Outcome::Error, FETCH_FAILED, "the answer is not about all keys"),
+        (Some(Ok(holds(&[KeyState::Filled], true))), Outcome::Error, FETCH_FAILED, "the answer is not about all keys"),
     ] {
         let seen = observe(credentials(), answer).await;
         assert_eq!((seen.outcome, seen.reason, seen.message.as_str()), (outcome, reason, message));
