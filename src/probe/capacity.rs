@@ -152,7 +152,7 @@ impl Capacity {
         let mut untold = None;
         for node in seen {
             match node.unusable {
-                Ok(Some(_)) => continue,
+                Ok(Some(_)) => {}
                 Ok(None) => {
                     counted += 1;
                     totals.iter_mut().zip(node.amounts).for_each(|(total, amount)| total.add(amount));

@@ -39,7 +39,7 @@ pub struct Keys {
     kind: ReferenceKind,
     name: String,
     target: String,
-    keys: Vec<String>,
+    wanted: Vec<String>,
 }
 
 impl Keys {
@@ -70,11 +70,11 @@ impl Keys {
                 problem(&format!(".keys[{index}]"), format!("{key:?} is there twice"));
             }
         }
-        (problems.len() == before).then(|| Self { kind, name: name.clone(), target: format!("{word}/{name}"), keys: spec.keys.clone() })
+        (problems.len() == before).then(|| Self { kind, name: name.clone(), target: format!("{word}/{name}"), wanted: spec.keys.clone() })
     }
 
     async fn look(&self, outbound: &Outbound, namespace: &str, timeout: Duration) -> Observation {
-        match clock::within(timeout, outbound.references.keys(self.kind, namespace, &self.name, &self.keys)).await {
+        match clock::within(timeout, outbound.references.keys(self.kind, namespace, &self.name, &self.wanted)).await {
             Ok(Ok(states)) => self.judge(&states),
             Ok(Err(ReferenceError::NotFound | ReferenceError::NoKey)) => {
                 let message = format!("there is no {} {} in namespace {namespace}", word(self.kind), self.name);
@@ -92,12 +92,12 @@ impl Keys {
 
     fn judge(&self, states: &KeyStates) -> Observation {
         let of = |state: KeyState| -> Vec<&str> {
-            self.keys.iter().zip(&states.asked).filter(|(_, found)| **found == state).map(|(key, _)| key.as_str()).collect()
+            self.wanted.iter().zip(&states.asked).filter(|(_, found)| **found == state).map(|(key, _)| key.as_str()).collect()
         };
         let (missing, empty) = (of(KeyState::Missing), of(KeyState::Empty));
         let filled = of(KeyState::Filled).len();
-        let value = format!("{filled}/{} keys with a value", self.keys.len());
-        if self.keys.is_empty() {
+        let value = format!("{filled}/{} keys with a value", self.wanted.len());
+        if self.wanted.is_empty() {
             return if states.any_filled {
                 self.seen(Outcome::Pass, KEYS_PRESENT, "it has a key with a value", "a key with a value")
             } else {
@@ -111,7 +111,9 @@ impl Keys {
             (false, _) => self.fail(KEY_MISSING, text, &value),
             (true, false) => self.fail(KEY_EMPTY, text, &value),
             // An answer about other keys than were asked about is no answer.
-            (true, true) if filled < self.keys.len() => Observation::error(&self.target, FETCH_FAILED, "the answer is not about all keys"),
+            (true, true) if filled < self.wanted.len() => {
+                Observation::error(&self.target, FETCH_FAILED, "the answer is not about all keys")
+            }
             (true, true) => self.seen(Outcome::Pass, KEYS_PRESENT, value.clone(), &value),
         }
     }
@@ -121,7 +123,7 @@ impl Keys {
     }
 
     fn seen(&self, outcome: Outcome, reason: &'static str, message: impl AsRef<str>, value: &str) -> Observation {
-        let required = match self.keys.len() {
+        let required = match self.wanted.len() {
             0 => "a key with a value".to_owned(),
             count => format!("{count}/{count} keys with a value"),
         };

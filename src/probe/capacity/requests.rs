@@ -66,7 +66,7 @@ fn add(pod: &DynamicObject, resources: &[&str], sums: &mut [Quantity]) -> Result
 struct Pod<'a> {
     containers: &'a [Value],
     init_containers: &'a [Value],
-    pod_level: Option<&'a Value>,
+    whole: Option<&'a Value>,
     overhead: Option<&'a Value>,
     container_statuses: &'a [Value],
     init_container_statuses: &'a [Value],
@@ -85,7 +85,7 @@ impl<'a> Pod<'a> {
         Ok(Self {
             containers: list(spec, "containers")?,
             init_containers: list(spec, "initContainers")?,
-            pod_level: requests(spec),
+            whole: requests(spec),
             overhead: present(spec.get("overhead")),
             container_statuses: list(status, "containerStatuses")?,
             init_container_statuses: list(status, "initContainerStatuses")?,
@@ -103,7 +103,7 @@ impl<'a> Pod<'a> {
 
     fn of_the_whole(&self, resource: &str) -> Result<Option<Quantity>, String> {
         let supported = matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-");
-        if supported { amount(self.pod_level, resource) } else { Ok(None) }
+        if supported { amount(self.whole, resource) } else { Ok(None) }
     }
 
     fn of_containers(&self, resource: &str) -> Result<Quantity, String> {
