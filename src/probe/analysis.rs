@@ -153,7 +153,7 @@ impl Analysis {
             problem(".outcomes", "has too many entries: at most 32");
         } else if spec.path.is_some() && spec.outcomes.is_empty() {
             problem(".outcomes", "say what the values mean, such as {Successful: Pass, Failed: Fail}");
-        } else if !outcomes.values().any(|outcome| passes(outcome)) && !passes(&spec.otherwise) {
+        } else if !outcomes.values().any(&passes) && !passes(&spec.otherwise) {
             problem(".outcomes", "no value passes: give at least one the outcome Pass");
         }
         let passing: Vec<_> = outcomes.iter().filter(|(_, outcome)| passes(outcome)).map(|(value, _)| value.as_str()).collect();

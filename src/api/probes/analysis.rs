@@ -44,17 +44,17 @@ pub struct AnalysisProbe {
 /// A tool whose verdict is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum AnalysisPreset {
-    /// AnalysisRun of argoproj.io/v1alpha1 (Argo Rollouts): `status.phase`. Successful passes, Failed fails, Error and Inconclusive are errors,
+    /// `AnalysisRun` of argoproj.io/v1alpha1 (Argo Rollouts): `status.phase`. Successful passes, Failed fails, Error and Inconclusive are errors,
     /// Pending and Running have no data yet.
     ArgoAnalysisRun,
     /// Workload of kueue.x-k8s.io/v1beta1 or v1beta2: its condition Admitted. True passes, False fails.
     KueueWorkload,
-    /// AdmissionCheck of kueue.x-k8s.io/v1beta1 or v1beta2: its condition Active. True passes, False fails.
+    /// `AdmissionCheck` of kueue.x-k8s.io/v1beta1 or v1beta2: its condition Active. True passes, False fails.
     KueueAdmissionCheck,
-    /// ChaosResult of litmuschaos.io/v1alpha1: `status.experimentStatus.verdict`. Pass passes, Fail fails, Stopped and Error are errors, Awaited has
+    /// `ChaosResult` of litmuschaos.io/v1alpha1: `status.experimentStatus.verdict`. Pass passes, Fail fails, Stopped and Error are errors, Awaited has
     /// no data yet.
     LitmusChaosResult,
-    /// TestWorkflowExecution of testworkflows.testkube.io/v1: `status.latestExecution.result.status`. passed passes, failed fails, aborted is an
+    /// `TestWorkflowExecution` of testworkflows.testkube.io/v1: `status.latestExecution.result.status`. passed passes, failed fails, aborted is an
     /// error, queued, running and paused have no data yet.
     TestkubeWorkflowExecution,
 }

@@ -25,7 +25,9 @@ fn run(status: Value) -> DynamicObject {
 
 fn named(name: &str, created: &str, status: Value) -> DynamicObject {
     let metadata = json!({"name": name, "creationTimestamp": created, "generation": 2, "annotations": {"verdict": "good"}});
-    object(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": metadata, "status": status}))
+    let mut run = object(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": metadata}));
+    run.data["status"] = status;
+    run
 }
 
 fn said(spec: Value, target: DynamicObject) -> (Outcome, &'static str, String) {
