@@ -135,6 +135,20 @@ pub struct GateStatus {
     /// How many starts the gate decided on, since it was created. Dry runs do not count.
     #[serde(default)]
     pub counters: DecisionCounters,
+    /// The replicas that added their decisions last, newest first, at most 8. By it a replica that got no answer to a write learns whether it was made, so
+    /// that no decision is lost or counted twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub recorders: Vec<Recorder>,
+}
+
+/// The last write by which a replica added its decisions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Recorder {
+    /// The replica's process: 16 hexadecimal digits, made up at its start.
+    pub replica: String,
+    /// The number of the write; each is higher than the one before.
+    pub batch: i64,
 }
 
 /// A required check that does not pass.

@@ -1,6 +1,7 @@
 //! Kubernetes I/O: clients, watches, what is known of the cluster, writes. Knows how, not why.
 
 pub mod access;
+pub mod amend;
 pub mod apply;
 pub mod client;
 mod connections;

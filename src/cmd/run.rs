@@ -205,7 +205,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         events,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
-        role,
+        role: role.clone(),
         namespaces: namespaces_in,
     };
     clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));
@@ -219,6 +219,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         address,
         namespace: args.namespace.clone(),
         gates,
+        role,
         ca_bundle,
         registered: registered_in,
         readiness: readiness.clone(),

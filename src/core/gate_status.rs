@@ -1,13 +1,17 @@
 //! The status of a gate, and whether it is worth a write.
+//!
+//! It has two authors. The leader alone says how the gate stands ([`judged`]); every replica adds the decisions that it made ([`recorded`]). Both
+//! begin with the status as it was last seen, and what they write ([`changes`]) is accepted in place of exactly that.
 
 use super::gate::{CauseKind, Gate, Judgement};
 use super::problem::{Problem, summary};
 use super::records::Ledger;
 use super::text::{MAX_MESSAGE_CHARS, single_line, weight};
 use crate::api::conditions::{OPEN, READY, Wanted, open, ready, set};
-use crate::api::{Blocker, GateStatus, Mode, Response};
+use crate::api::{Blocker, GateStatus, Mode, Recorder, Response};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Map, Value};
 
 /// How many blockers a status lists.
 const MAX_BLOCKERS: usize = 20;
@@ -15,8 +19,10 @@ const MAX_BLOCKERS: usize = 20;
 pub const MAX_STATUS_BYTES: usize = 32 * 1024;
 /// How many blockers, and how many decisions, stay however long their texts are.
 const ALWAYS_KEPT: usize = 4;
+/// How many replicas a status names. Only one that waits for an answer needs to be found, and it looks again within seconds.
+pub const MAX_RECORDERS: usize = 8;
 
-/// What a gate's status is made of.
+/// What a leader knows of a gate.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     /// The gate.
@@ -27,21 +33,50 @@ pub struct View<'a> {
     pub judgement: &'a Judgement,
     /// Whether its rules are registered with the API server; if not, why.
     pub registered: Result<(), String>,
-    /// What it decided.
-    pub ledger: &'a Ledger,
 }
 
-/// The status that should be written, or `None` if what is written says it all.
-pub fn diff(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Option<GateStatus> {
+/// What the status should be by what the leader knows. What was decided stays as it is.
+pub fn judged(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> GateStatus {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let wanted = fitted(status(written, view, now));
-    let same = written.is_some_and(|w| without_times(w) == without_times(&wanted));
-    (!same).then_some(wanted)
+    // A time alone is not worth a write.
+    written.filter(|written| without_times(written) == without_times(&wanted)).cloned().unwrap_or(wanted)
+}
+
+/// The same status with a replica's decisions added, in its write of this number.
+pub fn recorded(status: GateStatus, ledger: &Ledger, write: Recorder) -> GateStatus {
+    let (recent_decisions, counters) = ledger.added_to(&status.recent_decisions, &status.counters);
+    let others = status.recorders.into_iter().filter(|other| other.replica != write.replica).take(MAX_RECORDERS - 1).collect::<Vec<_>>();
+    let recorders = std::iter::once(write).chain(others).collect();
+    let mut status = GateStatus { recent_decisions, counters, recorders, ..status };
+    while weight(&status) > MAX_STATUS_BYTES && status.recent_decisions.len() > ALWAYS_KEPT {
+        status.recent_decisions.pop();
+    }
+    status
+}
+
+/// Whether a status has a replica's decisions of a write.
+pub fn holds(status: Option<&GateStatus>, write: &Recorder) -> bool {
+    status.is_some_and(|status| status.recorders.contains(write))
+}
+
+/// The members that make one status of another, as a JSON merge patch; `None` if they are the same.
+pub fn changes(written: Option<&GateStatus>, wanted: &GateStatus) -> Option<Value> {
+    let members = |status: &GateStatus| match serde_json::to_value(status) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let (old, new) = (written.map(members).unwrap_or_default(), members(wanted));
+    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let others = new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(key, value)| (key.clone(), value.clone()));
+    let patch: Map<String, Value> = gone.chain(others).collect();
+    (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 fn status(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> GateStatus {
     let generation = view.gate.generation;
-    let mut conditions = written.map(|s| s.conditions.clone()).unwrap_or_default();
+    let written = written.cloned().unwrap_or_default();
+    let mut conditions = written.conditions;
     let blocking: Vec<_> = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).collect();
     set(&mut conditions, ready_condition(view), generation, now);
     set(&mut conditions, open_condition(view, blocking.len()), generation, now);
@@ -58,8 +93,9 @@ fn status(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Gate
                 message: single_line(if c.kind == CauseKind::Stale { "it passed, too long ago" } else { &c.message }, MAX_MESSAGE_CHARS),
             })
             .collect(),
-        recent_decisions: view.ledger.recent.iter().cloned().collect(),
-        counters: view.ledger.counters.clone(),
+        recent_decisions: written.recent_decisions,
+        counters: written.counters,
+        recorders: written.recorders,
     }
 }
 

@@ -29,12 +29,12 @@ pub struct Record {
     pub decision: Decision,
 }
 
-/// What a gate remembers of its decisions.
+/// Decisions of this replica that are not in the gate's status yet: what is to be added to it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ledger {
-    /// Newest first.
+    /// Newest first, at most as many as a status shows: older ones it would not show anyway.
     pub recent: VecDeque<RecentDecision>,
-    /// Since the gate was created.
+    /// How many there were.
     pub counters: DecisionCounters,
 }
 
@@ -50,6 +50,37 @@ impl Ledger {
         *counter = counter.saturating_add(1);
         self.recent.push_front(entry(record, judgement));
         self.recent.truncate(MAX_RECENT);
+    }
+
+    /// Whether there is nothing to add.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes back decisions from before all in it, which could not be stored.
+    pub fn take_back(&mut self, earlier: Self) {
+        self.counters = sum(&self.counters, &earlier.counters);
+        self.recent.extend(earlier.recent);
+        self.recent.truncate(MAX_RECENT);
+    }
+
+    /// What a status shows once these are added. Decisions of other replicas are between them, by their time.
+    pub fn added_to(&self, recent: &[RecentDecision], counters: &DecisionCounters) -> (Vec<RecentDecision>, DecisionCounters) {
+        let mut all: Vec<RecentDecision> = self.recent.iter().chain(recent).cloned().collect();
+        if !self.recent.is_empty() {
+            // Stable: of one second, what is added later is newer.
+            all.sort_by(|a, b| b.time.0.cmp(&a.time.0));
+            all.truncate(MAX_RECENT);
+        }
+        (all, sum(counters, &self.counters))
+    }
+}
+
+fn sum(a: &DecisionCounters, b: &DecisionCounters) -> DecisionCounters {
+    DecisionCounters {
+        admitted: a.admitted.saturating_add(b.admitted),
+        warned: a.warned.saturating_add(b.warned),
+        denied: a.denied.saturating_add(b.denied),
     }
 }
 

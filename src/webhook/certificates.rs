@@ -2,6 +2,14 @@
 //! out the trust bundle, and proves by a handshake with itself that what is served is what is trusted.
 //!
 //! The Secret comes with the installation, empty. It is replaced under its resourceVersion, so that of two writers one starts over.
+//!
+//! Every replica does this alike, leader or not, and none ever serves a leaf that API servers do not trust where there was one that they do:
+//! * What is served is what was read back from the Secret. Two replicas that start at once both make an authority; one write is refused, and both serve
+//!   the other.
+//! * A leaf of a new authority is made only after the replica that makes it has seen the authority in the webhook configuration itself (not in
+//!   what it would write) for [`crate::core::certificates::Lifetimes::settle`]. The replica that leads registers what it last read of the Secret: for it to write an older bundle
+//!   over a newer one, its watch of the Secret would have to be late by that long, and watches that do not deliver are begun again within seconds.
+//! * A replica that has not read the newest leaf yet serves the one before; its authority stays in the bundle until that leaf has run out.
 
 use super::issue::{Material, bundle_authorities, carry_out};
 use super::tls::{CertificateSlot, verify_served};
@@ -139,9 +147,14 @@ impl Keeper {
     async fn store(&mut self, mut secret: Secret, material: &Material) {
         secret.data = Some(material.to_secret());
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        if let Err(error) = call(self.api.replace(SECRET, &params, &secret)).await {
-            tracing::warn!(%error, secret = SECRET, "cannot store the webhook's certificates");
-            self.not_ready(format!("cannot write Secret {SECRET}: {error}"));
+        match call(self.api.replace(SECRET, &params, &secret)).await {
+            Ok(_) => {}
+            // Another replica was first. What it stored comes through the watch.
+            Err(error) if error.is_conflict() => tracing::info!(secret = SECRET, "another replica has changed the webhook's certificates"),
+            Err(error) => {
+                tracing::warn!(%error, secret = SECRET, "cannot store the webhook's certificates");
+                self.not_ready(format!("cannot write Secret {SECRET}: {error}"));
+            }
         }
     }
 

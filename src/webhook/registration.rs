@@ -1,5 +1,9 @@
 //! Keeps the operator's entries in the `ValidatingWebhookConfiguration` that was installed with it.
 //!
+//! Every replica works out the entries; only the one that leads writes them. The others find out by a dry run whether what is written is what they
+//! would write, as the API server understands it, so one that takes over has nothing to write. A write replaces exactly the version that was
+//! seen: one of a former leader that comes late is refused.
+//!
 //! The object itself is never created and never deleted here, only patched: deleting it is the emergency switch of whoever runs the cluster.
 //! Server-side apply with the object's uid refuses to bring it back. Entries shrink only when all gates are known, and vanish with the last gate.
 
@@ -7,6 +11,7 @@ use crate::clock;
 use crate::cluster::apply::FIELD_MANAGER;
 use crate::cluster::client::{CallError, call};
 use crate::cluster::contact::Contact;
+use crate::cluster::lease::Role;
 use crate::cluster::watch::{Change, watch};
 use crate::core::gate::{Gate, GateKey};
 use crate::core::registration::{Address, Endpoint, Registered, entries, pushed_field};
@@ -42,6 +47,8 @@ pub struct Registration {
     pub namespace: String,
     /// The gates, once all are known.
     pub gates: tokio_watch::Receiver<Option<Vec<Arc<Gate>>>>,
+    /// Whether this replica leads: only the leader writes.
+    pub role: tokio_watch::Receiver<Role>,
     /// The trust bundle, once there is one.
     pub ca_bundle: tokio_watch::Receiver<Option<Vec<u8>>>,
     /// Told what is registered.
@@ -58,7 +65,7 @@ struct State {
     api: Api<ValidatingWebhookConfiguration>,
     /// The object as it was last seen; `None` if there is none.
     seen: Option<ValidatingWebhookConfiguration>,
-    /// The entries as they stood after the last apply.
+    /// The entries as they stand once what is wanted is applied, as the API server understands it.
     applied: Option<Vec<ValidatingWebhook>>,
     /// What was wanted then.
     wanted: Option<Vec<ValidatingWebhook>>,
@@ -79,6 +86,7 @@ pub async fn run(context: Registration, shutdown: CancellationToken) {
             () = clock::sleep(RETRY), if retry => {}
             Ok(()) = state.context.gates.changed() => {}
             Ok(()) = state.context.ca_bundle.changed() => {}
+            Ok(()) = state.context.role.changed() => {}
             Some(change) = changes.next() => listed |= state.take(change),
         }
         if listed {
@@ -129,15 +137,22 @@ impl State {
             self.report(&gates, &ca_bundle, Ok(()));
             return true;
         }
-        match self.apply(&uid, &wanted, false).await {
+        let leads = self.leads();
+        match self.apply(&uid, &wanted, !leads).await {
             Ok(applied) => {
-                tracing::info!(gates = gates.len(), entries = wanted.len(), "registered the gates with the API server");
                 self.applied = Some(applied.webhooks.clone().unwrap_or_default());
-                self.seen = Some(applied);
+                if leads {
+                    tracing::info!(gates = gates.len(), entries = wanted.len(), "registered the gates with the API server");
+                    self.seen = Some(applied);
+                }
                 self.wanted = Some(wanted);
-                self.report(&gates, &ca_bundle, Ok(()));
-                true
+                let stands = self.applied.as_ref() == Some(&self.entries());
+                let waits = || "the replica that leads has yet to register the gates with the API server".to_owned();
+                self.report(&gates, &ca_bundle, stands.then_some(()).ok_or_else(waits));
+                stands
             }
+            // What is written by now comes through the watch.
+            Err(error) if error.is_conflict() => false,
             Err(error) => {
                 tracing::warn!(%error, "cannot register the gates with the API server");
                 if error.is_invalid() && self.find_refused(&uid, &gates, &endpoint).await {
@@ -149,17 +164,25 @@ impl State {
         }
     }
 
+    fn leads(&self) -> bool {
+        matches!(&*self.context.role.borrow(), Role::Leader(leadership) if leadership.holds())
+    }
+
+    /// The entries that are written.
+    fn entries(&self) -> Vec<ValidatingWebhook> {
+        self.seen.as_ref().and_then(|o| o.webhooks.clone()).unwrap_or_default()
+    }
+
     /// Whether what is wanted was applied and still stands.
     fn stands(&self, wanted: &Vec<ValidatingWebhook>) -> bool {
-        let seen = self.seen.as_ref().and_then(|o| o.webhooks.clone()).unwrap_or_default();
-        self.wanted.as_ref() == Some(wanted) && self.applied.as_ref() == Some(&seen)
+        self.wanted.as_ref() == Some(wanted) && self.applied.as_ref() == Some(&self.entries())
     }
 
     async fn apply(&self, uid: &str, entries: &[ValidatingWebhook], dry_run: bool) -> Result<ValidatingWebhookConfiguration, CallError> {
         let patch = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": CONFIGURATION, "uid": uid},
+            "metadata": {"name": CONFIGURATION, "uid": uid, "resourceVersion": self.seen.as_ref().and_then(ResourceExt::resource_version)},
             "webhooks": entries,
         });
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
@@ -186,22 +209,56 @@ impl State {
     }
 
     fn report(&self, gates: &[Arc<Gate>], ca_bundle: &[u8], result: Result<(), String>) {
+        let entries = self.entries();
+        let trusted = trusted(&entries).map_or_else(|| ca_bundle.to_vec(), <[u8]>::to_vec);
         match &result {
-            Ok(()) => self.context.readiness.ready(READY_REGISTRATION),
-            Err(why) => self.context.readiness.not_ready(READY_REGISTRATION, why.clone()),
+            // One that does not lead answers what is sent to it, while another has yet to register the rest: it must not be taken out of service.
+            Err(why) if self.leads() || entries.is_empty() || trusted != ca_bundle => {
+                self.context.readiness.not_ready(READY_REGISTRATION, why.clone());
+            }
+            Ok(()) | Err(_) => self.context.readiness.ready(READY_REGISTRATION),
         }
         self.context.registered.send_if_modified(|registered| {
             let ok = result.is_ok();
             let new = Registered {
                 gates: if ok { gates.iter().map(|g| (g.key.clone(), g.generation)).collect() } else { BTreeMap::new() },
                 refused: self.refused.iter().map(|(key, (_, message))| (key.clone(), message.clone())).collect(),
-                // Where there is no configuration nobody calls, and any bundle counts as registered. After a failed write the last one stands.
-                ca_bundle: if ok || self.seen.is_none() { ca_bundle.to_vec() } else { registered.ca_bundle.clone() },
+                ca_bundle: trusted,
                 error: result.err(),
             };
             let changed = *registered != new;
             *registered = new;
             changed
         });
+    }
+}
+
+/// The bundle by which API servers trust the webhook, as it is written. `None` without entries: where nobody calls, any bundle will do. If entries
+/// have several, none can be relied on.
+fn trusted(entries: &[ValidatingWebhook]) -> Option<&[u8]> {
+    let first = bundle_of(entries.first()?);
+    Some(if entries.iter().all(|entry| bundle_of(entry) == first) { first } else { &[] })
+}
+
+fn bundle_of(entry: &ValidatingWebhook) -> &[u8] {
+    entry.client_config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+
+    #[test]
+    fn what_api_servers_trust_is_what_is_written() {
+        let entry = |bundle: &str| {
+            let mut entry = ValidatingWebhook::default();
+            entry.client_config.ca_bundle = Some(ByteString(bundle.as_bytes().to_vec()));
+            entry
+        };
+        assert_eq!(trusted(&[]), None);
+        assert_eq!(trusted(&[entry("a"), entry("a")]), Some(b"a".as_slice()));
+        assert_eq!(trusted(&[entry("a"), entry("b")]), Some(b"".as_slice()));
+        assert_eq!(trusted(&[ValidatingWebhook::default()]), Some(b"".as_slice()));
     }
 }

@@ -1,35 +1,41 @@
-//! The gates and what is remembered of each. Takes in what happened, says which statuses to write.
+//! The gates and what is remembered of each. Takes in what happened, says what to write of which status, and what to tell.
+//!
+//! Every replica adds the decisions that it made. Only the leader says how a gate stands, and tells of transitions: of one that was written, when it was.
 
+mod stored;
+
+pub use self::stored::{Change as StatusChange, Ended, Pace};
+use self::stored::{Pen, Stored};
 use crate::api::conditions::{OPEN, get};
-use crate::api::{ClusterExperimentGate, DecisionCounters, ExperimentGate, GateStatus};
+use crate::api::{ClusterExperimentGate, ExperimentGate, GateStatus};
 use crate::cluster::watch::Change;
 use crate::core::gate::{CauseKind, CheckFacts, Gate, GateKey, judge};
-use crate::core::gate_status::{View, diff};
+use crate::core::gate_status::{View, judged};
 use crate::core::problem::Problem;
-use crate::core::records::{Ledger, Record};
+use crate::core::records::Record;
 use crate::core::registration::{Registered, pushed_field};
 use crate::core::validate;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How often counters and recent decisions are written at most. Openness is written at once.
-const LEDGER_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// How long a status that was sent is taken for written although another one was seen since: that may be an earlier one.
-const CONTRADICTED_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
-/// How long it is taken for written although nothing was seen since.
-const SILENT_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
-/// How long after a start checks are first evaluated and gates registered.
+/// How long after a replica began to lead what it does not know yet is left as it is written: checks are first evaluated, and gates registered.
 const SETTLING: SignedDuration = SignedDuration::from_secs(1);
 
 /// All gates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board {
+    /// Names this process in what it writes.
+    replica: String,
     gates: BTreeMap<GateKey, Entry>,
     /// Gates that could not be read since the last full list of their kind.
     unreadable: BTreeSet<GateKey>,
-    /// Until when, after a start, what is not known yet is left as it is written.
-    settling_until: Option<Timestamp>,
+    /// The leadership of this replica, and until when it settles.
+    leads: Option<(i64, Timestamp)>,
+    /// Transitions that were written and are to be told.
+    turned: Vec<Turned>,
+    /// The number of the last change that was handed out.
+    number: u64,
     namespaced_complete: bool,
     cluster_complete: bool,
 }
@@ -37,18 +43,20 @@ pub struct Board {
 #[derive(Debug)]
 struct Entry {
     gate: Arc<Gate>,
-    found: Vec<Problem>,
-    seen: Option<GateStatus>,
-    sent: Option<(GateStatus, Timestamp)>,
-    /// Whether that could not be written.
-    unwritten: bool,
-    /// Whether another status was seen since it was sent.
-    contradicted: bool,
-    ledger: Ledger,
-    /// When counters were last sent.
-    ledger_sent: Option<Timestamp>,
-    /// Whether it was open, as last told.
-    open: Option<bool>,
+    /// What the API server alone could know to be wrong, once it was asked.
+    found: Option<Vec<Problem>>,
+    stored: Stored,
+}
+
+/// What a leader judges by.
+#[derive(Clone, Copy)]
+pub struct Leader<'a> {
+    /// The number of its leadership.
+    pub term: i64,
+    /// What is known of checks.
+    pub facts: &'a dyn CheckFacts,
+    /// What is registered.
+    pub registered: &'a Registered,
 }
 
 /// A gate opened or closed.
@@ -74,8 +82,8 @@ pub struct GateIdentity {
 /// What to do.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Statuses to write.
-    pub writes: Vec<(GateKey, GateStatus)>,
+    /// What to write of which status.
+    pub writes: Vec<(GateKey, StatusChange)>,
     /// Transitions to tell of.
     pub turned: Vec<Turned>,
     /// When to look again although nothing happens.
@@ -83,6 +91,20 @@ pub struct Output {
 }
 
 impl Board {
+    /// No gates yet. The name is this process's own.
+    pub fn new(replica: String) -> Self {
+        Self {
+            replica,
+            gates: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            leads: None,
+            turned: Vec::new(),
+            number: 0,
+            namespaced_complete: false,
+            cluster_complete: false,
+        }
+    }
+
     /// Whether all gates of the cluster are known.
     pub fn complete(&self) -> bool {
         self.namespaced_complete && self.cluster_complete
@@ -95,33 +117,32 @@ impl Board {
 
     /// Takes in a change. Returns whether the set of gates or one of their specs changed.
     pub fn take_namespaced(&mut self, change: Change<ExperimentGate>) -> bool {
-        let parse = |object: ExperimentGate| (validate::experiment_gate(&object), object.status);
+        let parse = |object: ExperimentGate| Read::new(validate::experiment_gate(&object), object.metadata.resource_version, object.status);
         self.namespaced_complete |= matches!(change, Change::Listed(_));
         self.take(change, false, parse)
     }
 
     /// Likewise.
     pub fn take_cluster(&mut self, change: Change<ClusterExperimentGate>) -> bool {
-        let parse = |object: ClusterExperimentGate| (validate::cluster_experiment_gate(&object), object.status);
+        let parse = |object: ClusterExperimentGate| {
+            Read::new(validate::cluster_experiment_gate(&object), object.metadata.resource_version, object.status)
+        };
         self.cluster_complete |= matches!(change, Change::Listed(_));
         self.take(change, true, parse)
     }
 
-    fn take<K>(&mut self, change: Change<K>, cluster: bool, parse: impl Fn(K) -> (Gate, Option<GateStatus>)) -> bool {
+    fn take<K>(&mut self, change: Change<K>, cluster: bool, parse: impl Fn(K) -> Read) -> bool {
         match change {
-            Change::Applied(object) => {
-                let (gate, status) = parse(object);
-                self.upsert(gate, status)
-            }
-            Change::Deleted(object) => self.gates.remove(&parse(object).0.key).is_some(),
+            Change::Applied(object) => self.upsert(parse(object), false),
+            Change::Deleted(object) => self.gates.remove(&parse(object).gate.key).is_some(),
             Change::Listed(objects) => {
                 let parsed: Vec<_> = objects.into_iter().map(parse).collect();
-                let listed: BTreeSet<GateKey> = parsed.iter().map(|(g, _)| g.key.clone()).collect();
+                let listed: BTreeSet<GateKey> = parsed.iter().map(|read| read.gate.key.clone()).collect();
                 let of_kind = |key: &GateKey| key.namespace.is_none() == cluster;
                 let unreadable: BTreeSet<GateKey> = self.unreadable.extract_if(.., |key| of_kind(key)).collect();
                 self.gates.retain(|key, _| !of_kind(key) || listed.contains(key) || unreadable.contains(key));
-                for (gate, status) in parsed {
-                    self.upsert(gate, status);
+                for read in parsed {
+                    self.upsert(read, true);
                 }
                 true
             }
@@ -138,35 +159,24 @@ impl Board {
         }
     }
 
-    fn upsert(&mut self, gate: Gate, status: Option<GateStatus>) -> bool {
+    /// A list is believed even if it seems to be older than what is known: versions may begin anew.
+    fn upsert(&mut self, read: Read, listed: bool) -> bool {
+        let Read { gate, version, status } = read;
         match self.gates.get_mut(&gate.key) {
             Some(entry) if entry.gate.uid == gate.uid => {
+                if entry.stored.knows(&version) && !listed {
+                    return false;
+                }
                 let changed = entry.gate.generation != gate.generation;
                 if changed {
                     entry.gate = Arc::new(gate);
-                    entry.found.clear();
+                    entry.found = None;
                 }
-                entry.seen = status;
-                entry.contradicted = entry.sent.as_ref().is_some_and(|(sent, _)| entry.seen.as_ref() != Some(sent));
-                if !entry.contradicted {
-                    entry.sent = None;
-                }
+                self.turned.extend(entry.stored.see(version, status));
                 changed
             }
             _ => {
-                let old = status.clone().unwrap_or_default();
-                let ledger = Ledger { recent: old.recent_decisions.into(), counters: old.counters };
-                let entry = Entry {
-                    gate: Arc::new(gate),
-                    found: Vec::new(),
-                    seen: status,
-                    sent: None,
-                    unwritten: false,
-                    contradicted: false,
-                    ledger,
-                    ledger_sent: None,
-                    open: None,
-                };
+                let entry = Entry { gate: Arc::new(gate), found: None, stored: Stored::new(version, status) };
                 self.gates.insert(entry.gate.key.clone(), entry);
                 true
             }
@@ -176,106 +186,106 @@ impl Board {
     /// What the API server alone could know to be wrong with a gate.
     pub fn found(&mut self, key: &GateKey, problems: Vec<Problem>) {
         if let Some(entry) = self.gates.get_mut(key) {
-            entry.found = problems;
+            entry.found = Some(problems);
         }
     }
 
     /// A decision was made.
     pub fn record(&mut self, record: &Record) {
         for judgement in &record.decision.judgements {
-            if let Some(entry) = self.gates.get_mut(&judgement.gate) {
-                entry.ledger.enter(record, &judgement.gate);
+            // A gate that was made anew begins anew.
+            if let Some(entry) = self.gates.get_mut(&judgement.gate).filter(|entry| entry.gate.uid == judgement.uid) {
+                entry.stored.pending.enter(record, &judgement.gate);
             }
         }
     }
 
-    /// A status could not be written. It is written again after a pause.
-    pub fn unwritten(&mut self, key: &GateKey) {
+    /// A write ended.
+    pub fn ended(&mut self, key: &GateKey, number: u64, ended: Ended, now: Timestamp) {
         if let Some(entry) = self.gates.get_mut(key) {
-            entry.unwritten = true;
+            self.turned.extend(entry.stored.ended(number, ended, now));
         }
     }
 
-    /// Looks at all gates: which statuses to write, what to tell, when to look again.
-    pub fn look(&mut self, facts: &dyn CheckFacts, registered: &Registered, now: Timestamp) -> Output {
-        let mut output = Output::default();
-        if !facts.complete() {
-            return output;
-        }
-        let settling_until = *self.settling_until.get_or_insert_with(|| now.checked_add(SETTLING).unwrap_or(now));
+    /// Whether every decision is stored.
+    pub fn settled(&self) -> bool {
+        self.gates.values().all(|entry| entry.stored.settled())
+    }
+
+    /// Looks at all gates: what to write, what to tell, when to look again.
+    pub fn look(&mut self, leader: Option<Leader<'_>>, pace: Pace) -> Output {
+        let mut output = Output { turned: std::mem::take(&mut self.turned), ..Output::default() };
+        let leader = leader.filter(|leader| leader.facts.complete());
+        let since = self.leads;
+        self.leads = leader.map(|leader| match since {
+            Some((term, until)) if term == leader.term => (term, until),
+            _ => (leader.term, pace.now.checked_add(SETTLING).unwrap_or(pace.now)),
+        });
         for (key, entry) in &mut self.gates {
-            entry.look(key, facts, registered, (now, settling_until), &mut output);
+            let said = match (leader, self.leads) {
+                (Some(leader), Some((_, settling_until))) => entry.judge(key, leader, (pace.now, settling_until)),
+                _ => Ok(None),
+            };
+            let said = said.unwrap_or_else(|until| {
+                output.look_again(Some(until));
+                None
+            });
+            match entry.stored.next(said, Pen { replica: &self.replica, number: &mut self.number, pace }) {
+                Ok(change) => output.writes.push((key.clone(), change)),
+                Err(again) => output.look_again(again),
+            }
         }
         output
     }
 }
 
+/// A gate as it was read.
+struct Read {
+    gate: Gate,
+    version: String,
+    status: Option<GateStatus>,
+}
+
+impl Read {
+    fn new(gate: Gate, version: Option<String>, status: Option<GateStatus>) -> Self {
+        Self { gate, version: version.unwrap_or_default(), status }
+    }
+}
+
+type Said = Option<(GateStatus, Option<Turned>)>;
+
 impl Entry {
-    fn look(
-        &mut self,
-        key: &GateKey,
-        facts: &dyn CheckFacts,
-        registered: &Registered,
-        (now, settling_until): (Timestamp, Timestamp),
-        output: &mut Output,
-    ) {
-        let patience = match (self.unwritten, self.contradicted) {
-            (true, _) => LEDGER_PAUSE,
-            (false, true) => CONTRADICTED_PATIENCE,
-            (false, false) => SILENT_PATIENCE,
-        };
-        if self.sent.as_ref().is_some_and(|(_, at)| now.duration_since(*at).abs() >= patience) {
-            self.sent = None;
-            self.unwritten = false;
-        }
-        let judgement = judge(&self.gate, key.namespace.as_deref(), None, facts, now);
-        let mut found = self.found.clone();
-        if let Some(message) = registered.refused.get(key) {
+    /// What the leader says of the gate, and whether that is a transition. An error is when to ask again: until then what is written stands.
+    fn judge(&self, key: &GateKey, leader: Leader<'_>, (now, settling_until): (Timestamp, Timestamp)) -> Result<Said, Timestamp> {
+        let judgement = judge(&self.gate, key.namespace.as_deref(), None, leader.facts, now);
+        let mut found = self.found.clone().unwrap_or_default();
+        if let Some(message) = leader.registered.refused.get(key) {
             let field = pushed_field(&self.gate).unwrap_or("spec.match");
             found.push(Problem::new(field, format!("the API server does not accept the CEL: {message}")));
         }
-        let is_registered = match registered.gates.get(key) {
+        let registered = match leader.registered.gates.get(key) {
             Some(generation) if *generation == self.gate.generation => Ok(()),
-            _ => Err(registered.error.clone().unwrap_or_else(|| "the gate is being registered with the API server".to_owned())),
+            _ => Err(leader.registered.error.clone().unwrap_or_else(|| "the gate is being registered with the API server".to_owned())),
         };
         // After a start, checks are first evaluated and the gates registered again. That is no news of a gate whose status is at hand.
-        let unsettled = is_registered.is_err() || judgement.causes.iter().any(|c| c.kind == CauseKind::Unknown);
-        let known = self.seen.as_ref().is_some_and(|s| s.observed_generation == self.gate.generation);
+        let unknown = judgement.causes.iter().any(|c| c.kind == CauseKind::Unknown);
+        let unsettled = registered.is_err() || unknown || self.found.is_none();
+        let known = self.stored.status().is_some_and(|s| s.observed_generation == self.gate.generation);
         if unsettled && known && now < settling_until {
-            output.look_again(Some(settling_until));
-            return;
+            return Err(settling_until);
         }
-        let view = View { gate: &self.gate, found: &found, judgement: &judgement, registered: is_registered, ledger: &self.ledger };
-        let written = self.sent.as_ref().map(|(sent, _)| sent).or(self.seen.as_ref());
-        let Some(status) = diff(written, &view, now) else {
-            // What was sent and is not seen until then may have been lost.
-            output.look_again(self.sent.as_ref().and_then(|(_, at)| at.checked_add(patience).ok()));
-            return;
-        };
-        let only_ledger = written.is_some_and(|w| same_but_ledger(w, &status));
-        let next = self.ledger_sent.and_then(|t| t.checked_add(LEDGER_PAUSE).ok());
-        if let Some(next) = next.filter(|next| only_ledger && now < *next) {
-            output.look_again(Some(next));
-            return;
-        }
-        self.tell(key, &status, output);
-        self.ledger_sent = Some(now);
-        self.unwritten = false;
-        self.contradicted = false;
-        output.look_again(now.checked_add(SILENT_PATIENCE).ok());
-        self.sent = Some((status.clone(), now));
-        output.writes.push((key.clone(), status));
+        let view = View { gate: &self.gate, found: &found, judgement: &judgement, registered };
+        let status = judged(self.stored.status(), &view, now);
+        let turned = self.turned(key, &status);
+        Ok(Some((status, turned)))
     }
 
-    /// Tells of a transition. What was told before a restart is in the status. A gate that depends on the request is neither open nor closed.
-    fn tell(&mut self, key: &GateKey, status: &GateStatus, output: &mut Output) {
-        let was = self.open.or_else(|| self.seen.as_ref().and_then(openness).map(|(open, _)| open));
-        let Some((open, message)) = openness(status) else { return };
-        self.open = Some(open);
-        if was.map_or(!open, |was| was != open) {
-            let gate = Arc::new(GateIdentity { key: key.clone(), uid: self.gate.uid.clone() });
-            output.turned.push(Turned { gate, open, message });
-        }
+    /// The transition that a status would be. A gate that depends on the request is neither open nor closed.
+    fn turned(&self, key: &GateKey, status: &GateStatus) -> Option<Turned> {
+        let was = self.stored.status().and_then(openness).map(|(open, _)| open);
+        let (open, message) = openness(status)?;
+        let gate = || Arc::new(GateIdentity { key: key.clone(), uid: self.gate.uid.clone() });
+        was.map_or(!open, |was| was != open).then(|| Turned { gate: gate(), open, message })
     }
 }
 
@@ -294,11 +304,6 @@ fn openness(status: &GateStatus) -> Option<(bool, String)> {
         _ => return None,
     };
     Some((open, condition.message.clone()))
-}
-
-fn same_but_ledger(a: &GateStatus, b: &GateStatus) -> bool {
-    let plain = |s: &GateStatus| GateStatus { recent_decisions: Vec::new(), counters: DecisionCounters::default(), ..s.clone() };
-    plain(a) == plain(b)
 }
 
 #[cfg(test)]

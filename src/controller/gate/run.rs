@@ -1,10 +1,11 @@
 //! The shell of the gates: watches them, publishes them, writes their status, tells of what they decided.
 
-use super::board::{Board, GateIdentity, Output};
+use super::board::{Board, Ended, GateIdentity, Leader, Output, Pace, StatusChange};
 use super::served;
-use crate::api::{ClusterExperimentGate, ExperimentGate, GROUP, Mode, VERSION};
+use crate::api::{ClusterExperimentGate, ExperimentGate, GROUP, GateStatus, Mode, VERSION};
 use crate::clock;
-use crate::cluster::apply::{Ended, ObjectRef, StatusWriter};
+use crate::cluster::amend::{Amended, amend};
+use crate::cluster::apply::ObjectRef;
 use crate::cluster::contact::Contact;
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::lease::Role;
@@ -15,13 +16,15 @@ use crate::core::records::{Record, word};
 use crate::core::registration::Registered;
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::{DecisionLabels, Metrics};
-use futures::StreamExt;
-use jiff::Timestamp;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::core::metadata::PartialObjectMeta;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch as tokio_watch};
@@ -33,6 +36,10 @@ pub const READY_GATES: &str = "gates";
 const QUEUE: usize = 1024;
 /// How long changes are collected before all gates are looked at: a burst costs one look.
 const COLLECT: Duration = Duration::from_millis(10);
+/// How many statuses are written at once.
+const WRITES: usize = 16;
+/// How long decisions are still stored after the signal to stop; of those that are made while requests drain, until none can come.
+const FAREWELL: SignedDuration = SignedDuration::from_secs(2);
 /// How often the API server is asked whether the resources of gates are served.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 
@@ -71,48 +78,66 @@ enum Input {
     Served(Vec<(GateKey, Vec<crate::core::problem::Problem>)>),
 }
 
-/// Runs until shutdown.
-pub async fn run(mut context: GateController, shutdown: CancellationToken) {
+/// A write that ended.
+type Write = (GateKey, u64, Ended);
+
+struct Shell {
+    context: GateController,
+    board: Board,
+    namespaces: HashMap<String, Labels>,
+    /// Writes that wait for others to end.
+    waiting: VecDeque<(GateKey, StatusChange)>,
+    writes: FuturesUnordered<BoxFuture<'static, Write>>,
+    /// When to look again although nothing happens.
+    again: Option<Timestamp>,
+    /// Whether the process ends.
+    ending: bool,
+    /// By when it must have ended.
+    deadline: Option<Timestamp>,
+}
+
+/// Runs until shutdown, and then until every decision is stored.
+pub async fn run(context: GateController, shutdown: CancellationToken) {
     let (inputs, mut received) = mpsc::channel(QUEUE);
-    let (ended_in, mut ended) = mpsc::unbounded_channel();
-    let (writer, writing) = StatusWriter::new(context.client.clone(), context.metrics.clone(), ended_in);
-    clock::spawn(writing);
     forward(&context.client, &context.contact, &inputs);
     clock::spawn(ask_served(context.client.clone(), context.snapshot.clone(), inputs));
-    let mut board = Board::default();
-    let mut namespaces = HashMap::new();
-    let mut again: Option<Timestamp> = None;
-    loop {
+    let mut shell = Shell {
+        context,
+        board: Board::new(format!("{:016x}", fastrand::u64(..))),
+        namespaces: HashMap::new(),
+        waiting: VecDeque::new(),
+        writes: FuturesUnordered::new(),
+        again: None,
+        ending: false,
+        deadline: None,
+    };
+    while !shell.done() {
         let mut records = Vec::new();
+        let context = &mut shell.context;
         tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = clock::wake(again) => again = None,
+            () = shutdown.cancelled(), if !shell.ending => shell.ending = true,
+            () = clock::wake(shell.again) => shell.again = None,
+            () = clock::wake(shell.deadline), if shell.deadline.is_some() => {}
             () = context.changed.notified() => {}
             Ok(()) = context.registered.changed() => {}
             Ok(()) = context.role.changed() => {}
-            _ = context.records.recv_many(&mut records, QUEUE) => {}
-            Some(input) = received.recv() => take(&context, &mut board, &mut namespaces, input),
-            Some(Ended { object, revision, .. }) = ended.recv() => {
-                if revision.is_none() {
-                    board.unwritten(&GateKey { namespace: object.namespace, name: object.name });
-                }
-            }
+            // No more can come: the handler of requests is gone.
+            length = context.records.recv_many(&mut records, QUEUE), if shell.deadline.is_none() => if length == 0 {
+                shell.deadline = clock::now().checked_add(FAREWELL).ok();
+            },
+            Some(input) = received.recv() => shell.take(input),
+            Some((key, number, ended)) = shell.writes.next() => shell.board.ended(&key, number, ended, clock::now()),
         }
-        for record in &records {
-            tell(&context, record);
-            board.record(record);
-        }
+        shell.record(&records);
         // A burst of changes is one look.
         clock::sleep(COLLECT).await;
         while let Ok(input) = received.try_recv() {
-            take(&context, &mut board, &mut namespaces, input);
+            shell.take(input);
         }
-        if board.complete() && leads(&context.role) {
-            let registered = context.registered.borrow_and_update().clone();
-            let output = board.look(&context.snapshot.checks(), &registered, clock::now());
-            again = output.again;
-            act(&context, &writer, output).await;
+        while let Some(Some((key, number, ended))) = shell.writes.next().now_or_never() {
+            shell.board.ended(&key, number, ended, clock::now());
         }
+        shell.look();
     }
 }
 
@@ -152,6 +177,81 @@ async fn ask_served(client: Client, snapshot: Snapshot, inputs: mpsc::Sender<Inp
         last = now;
         asked = clock::instant();
     }
+}
+
+impl Shell {
+    /// Whether nothing is left to be done, or time is up.
+    fn done(&self) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        let up = clock::now() >= deadline;
+        if up && !self.board.settled() {
+            tracing::warn!("decisions of the last moments are not in the statuses of their gates: they could not be written in time");
+            self.context.metrics.dropped("not_stored_before_the_end");
+        }
+        up || self.board.settled()
+    }
+
+    fn record(&mut self, records: &[Record]) {
+        for record in records {
+            tell(&self.context, record);
+            self.board.record(record);
+        }
+    }
+
+    /// Writes and tells what is to be written and told.
+    fn look(&mut self) {
+        if !self.board.complete() {
+            return;
+        }
+        let registered = self.context.registered.borrow_and_update().clone();
+        let facts = self.context.snapshot.checks();
+        // A replica that ends leads no longer: it watches nothing any more that it could judge by.
+        let term = leads(&self.context.role).filter(|_| !self.ending);
+        let leader = term.map(|term| Leader { term, facts: &facts, registered: &registered });
+        let output = self.board.look(leader, Pace { now: clock::now(), hurry: self.ending });
+        self.again = output.again;
+        self.act(output);
+    }
+
+    fn act(&mut self, output: Output) {
+        for turned in output.turned {
+            self.context.events.publish(Happening {
+                regarding: reference(&turned.gate.key, &turned.gate.uid),
+                related: None,
+                warning: !turned.open,
+                reason: if turned.open { "GateOpened" } else { "GateClosed" },
+                action: "Judge",
+                note: turned.message,
+            });
+        }
+        self.waiting.extend(output.writes);
+        while self.writes.len() < WRITES
+            && let Some((key, change)) = self.waiting.pop_front()
+        {
+            self.writes.push(write(self.context.client.clone(), self.context.metrics.clone(), key, change).boxed());
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        take(&self.context, &mut self.board, &mut self.namespaces, input);
+    }
+}
+
+async fn write(client: Client, metrics: Metrics, key: GateKey, change: StatusChange) -> Write {
+    let object = match &key.namespace {
+        Some(namespace) => ObjectRef::of::<ExperimentGate>(Some(namespace), &key.name),
+        None => ObjectRef::of::<ClusterExperimentGate>(None, &key.name),
+    };
+    let StatusChange { number, version, status } = change;
+    let ended = match amend(client, metrics, object, version, status).await {
+        Amended::Made(made) => {
+            let status = made.data.get("status").cloned().map(serde_json::from_value::<GateStatus>).transpose();
+            Ended::Made(made.metadata.resource_version.zip(status.ok()))
+        }
+        Amended::Overtaken | Amended::Gone | Amended::Refused => Ended::NotMade,
+        Amended::Unanswered => Ended::Unanswered,
+    };
+    (key, number, ended)
 }
 
 fn take(context: &GateController, board: &mut Board, namespaces: &mut HashMap<String, Labels>, input: Input) {
@@ -212,27 +312,11 @@ fn take_namespaces(namespaces: &mut HashMap<String, Labels>, change: Change<Part
     true
 }
 
-fn leads(role: &tokio_watch::Receiver<Role>) -> bool {
-    matches!(&*role.borrow(), Role::Leader(leadership) if leadership.holds())
-}
-
-async fn act(context: &GateController, writer: &StatusWriter, output: Output) {
-    for turned in output.turned {
-        context.events.publish(Happening {
-            regarding: reference(&turned.gate.key, &turned.gate.uid),
-            related: None,
-            warning: !turned.open,
-            reason: if turned.open { "GateOpened" } else { "GateClosed" },
-            action: "Judge",
-            note: turned.message,
-        });
-    }
-    for (key, status) in output.writes {
-        let object = match &key.namespace {
-            Some(namespace) => ObjectRef::of::<ExperimentGate>(Some(namespace), &key.name),
-            None => ObjectRef::of::<ClusterExperimentGate>(None, &key.name),
-        };
-        writer.write(object, 0, &status, None).await;
+/// The number of this replica's leadership, if nobody else can lead.
+fn leads(role: &tokio_watch::Receiver<Role>) -> Option<i64> {
+    match &*role.borrow() {
+        Role::Leader(leadership) if leadership.holds() => Some(leadership.term),
+        Role::Leader(_) | Role::Follower => None,
     }
 }
 

@@ -100,9 +100,7 @@ fn a_gate_that_looks_in_the_namespace_of_the_request_is_neither_open_nor_closed(
 fn ready_says_what_is_wrong_first_then_whether_it_is_registered() {
     let facts = Known::shop(&[("a", Standing::Passing)]);
     let gate = xgate("chaos", spec(&["a"], json!({})));
-    let ready = |gate: &Gate, registered: Result<(), String>, found: &[Problem]| {
-        told(&look(None, gate, &facts, registered, found), READY)
-    };
+    let ready = |gate: &Gate, registered: Result<(), String>, found: &[Problem]| told(&look(None, gate, &facts, registered, found), READY);
     assert_eq!(ready(&gate, Ok(()), &[]).1, "Serving");
     assert_eq!(ready(&gate, Err("not yet".into()), &[]), ("False".into(), "WebhookNotReady".into(), "not yet".into()));
     let found = [Problem::new("spec.match.rules[].resources", "no such resource")];

@@ -60,3 +60,46 @@ fn what_is_kept_is_bounded_and_counters_do_not_overflow() {
     }
     assert_eq!((ledger.recent.len(), ledger.counters.denied), (MAX_RECENT, i64::MAX));
 }
+
+fn one(decision: &str, second: i64) -> Ledger {
+    let (record, key) = record("Enforce", Standing::Failing, false);
+    let mut ledger = Ledger::default();
+    ledger.enter(&Record { time: at(second), headline: decision.into(), ..record }, &key);
+    ledger
+}
+
+fn messages(recent: &[RecentDecision]) -> Vec<&str> {
+    recent.iter().map(|r| r.message.as_str()).collect()
+}
+
+#[test]
+fn what_is_added_to_a_status_is_counted_and_sorted_in() {
+    let nothing = Ledger::default().added_to(&[], &DecisionCounters::default());
+    assert_eq!(nothing, (Vec::new(), DecisionCounters::default()));
+    let (recent, counters) = one("a", 5).added_to(&[], &DecisionCounters::default());
+    let (recent, counters) = one("c", 7).added_to(&recent, &counters);
+    // Another replica's, made in between and stored later.
+    let (recent, counters) = one("b", 6).added_to(&recent, &counters);
+    // Of the same second: the one that is stored later is newer.
+    let (recent, counters) = one("d", 7).added_to(&recent, &counters);
+    assert_eq!((messages(&recent), counters.denied), (vec!["d", "c", "b", "a"], 4));
+    let (mut many, mut counters) = (recent, counters);
+    for _ in 0..40 {
+        (many, counters) = one("x", 8).added_to(&many, &counters);
+    }
+    assert_eq!((many.len(), counters.denied), (MAX_RECENT, 44));
+}
+
+#[test]
+fn what_could_not_be_stored_is_behind_what_was_decided_since() {
+    let mut since = one("b", 6);
+    since.take_back(one("a", 5));
+    let (recent, counters) = since.added_to(&[], &DecisionCounters::default());
+    assert_eq!((messages(&recent), counters.denied), (vec!["b", "a"], 2));
+    let mut full = Ledger::default();
+    for _ in 0..30 {
+        full.take_back(one("a", 5));
+    }
+    assert_eq!((full.recent.len(), full.counters.denied), (MAX_RECENT, 30));
+    assert!(!full.is_empty() && Ledger::default().is_empty());
+}
