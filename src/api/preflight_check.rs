@@ -306,9 +306,7 @@ pub enum TargetSource {
 pub struct Quorum {
     /// How many targets must pass: a number, or a percentage rounded up. Default: `100%`. Examples: `2`, `"75%"`.
     #[serde(default = "one_hundred_percent")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')")
-        .message("must be a number of at least 1, or a percentage from \"1%\" to \"100%\""))]
-    #[schemars(length(max = 4))]
+    #[schemars(extend("minimum" = 1, "maxLength" = 4, "pattern" = "^(100|[1-9][0-9]?)%$"))]
     pub min_passing: IntOrString,
     /// How many targets there must be at all; fewer count as no targets. Default: 1. Range: 1 to 10000.
     #[serde(default = "one")]
@@ -426,12 +424,15 @@ pub struct PreflightCheckStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub evaluated_at_request: Option<String>,
-    /// When the evaluation ended that this status shows. A live check's status is rewritten only when something changed.
+    /// When the evaluation was made that this status shows. A live check's status is rewritten only when something changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_evaluation_time: Option<Time>,
     /// When the next evaluation is due: of a probed check after its interval, of a live one when time alone can change its verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_evaluation_time: Option<Time>,
+    /// Seconds from one evaluation of a probed check to the next, as in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<i32>,
     /// How long that evaluation took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_duration_milliseconds: Option<i64>,

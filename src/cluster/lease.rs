@@ -79,6 +79,8 @@ pub struct LeaseKeeper {
     pub metrics: Metrics,
     /// Told whether the Lease is there.
     pub readiness: Readiness,
+    /// The latest leadership that statuses of checks name.
+    pub terms: watch::Receiver<i64>,
 }
 
 /// What comes of keeping the Lease. If the sender is dropped, no more watermarks are published.
@@ -110,6 +112,7 @@ pub fn keep(keeper: LeaseKeeper, release: CancellationToken) -> (Kept, impl Futu
         metrics: keeper.metrics,
         contact: keeper.contact,
         readiness: keeper.readiness,
+        terms: keeper.terms,
         namespace: keeper.namespace,
         was_there: false,
         told: Sight::Unknown,
@@ -125,6 +128,7 @@ struct Task {
     elector: Elector,
     role: watch::Sender<Role>,
     vouched: watch::Receiver<Option<Watermark>>,
+    terms: watch::Receiver<i64>,
     watermark: watch::Sender<Option<Watermark>>,
     metrics: Metrics,
     readiness: Readiness,
@@ -137,6 +141,8 @@ struct Task {
 impl Task {
     async fn run(mut self, release: CancellationToken) {
         loop {
+            self.elector.heard_of(*self.terms.borrow());
+            self.publish_role();
             let wanted = self.vouched.borrow().clone();
             match self.elector.step(self.clocks.now(), wanted.as_ref()) {
                 Move::Acquire(write) | Move::Renew(write) => self.write(&write).await,

@@ -6,14 +6,17 @@
 use super::client::is_not_found;
 use super::contact::Contact;
 use crate::clock;
+use crate::core::freshness::Revision;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::{DeserializeGuard, Resource};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a watch says.
@@ -60,11 +63,35 @@ where
     mending(
         contact,
         move || watcher(api.clone(), config.clone()).boxed(),
-        |DeserializeGuard(object)| match object {
-            Ok(object) => Read::Object(object),
-            Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
-        },
+        read_guarded,
     )
+}
+
+fn read_guarded<K>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
+    match object {
+        Ok(object) => Read::Object(object),
+        Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
+    }
+}
+
+/// As [`watch`], of a kind whose revisions are compared. A list of what there is does not say at which revision that is so, if the newest object
+/// was deleted. So before each list the revision is asked for, and put here: the list is at that one or a later.
+pub fn watch_from<K>(api: Api<DeserializeGuard<K>>, config: Config, contact: Contact, listed: Arc<AtomicU64>) -> impl Stream<Item = Change<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let make = move || {
+        let (before, listed) = (api.clone(), listed.clone());
+        let asked = async move {
+            let found = before.list_metadata(&ListParams::default().limit(1)).await.map_err(watcher::Error::InitialListFailed)?;
+            let revision = Revision::parse(found.metadata.resource_version.as_deref()).unwrap_or_default();
+            listed.fetch_max(revision.0, Ordering::AcqRel);
+            Ok(())
+        };
+        let failed = futures::stream::once(asked).filter_map(|asked: watcher::Result<()>| std::future::ready(asked.err().map(Err)));
+        failed.chain(watcher(api.clone(), config.clone())).boxed()
+    };
+    mending(contact, make, read_guarded)
 }
 
 /// Watches objects of any kind as they are. What no probe reads is dropped on arrival.

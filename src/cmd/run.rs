@@ -159,6 +159,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
     clock::spawn(publishing);
     let (contact, keeping) = Contact::new(client.clone(), &args.namespace, metrics.clone());
     clock::spawn(keeping);
+    let (terms_in, terms) = watch::channel(0);
     let keeper = LeaseKeeper {
         client: client.clone(),
         contact: contact.clone(),
@@ -166,6 +167,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         name: args.pod_name.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
+        terms,
     };
     let (Kept { role, vouched, watermark }, electing) = lease::keep(keeper, release.clone());
     let electing = clock::spawn(electing);
@@ -191,6 +193,7 @@ fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListen
         namespaces,
         role: role.clone(),
         vouched,
+        terms: terms_in,
         watermark,
     };
     clock::spawn_into(tasks, check::run(checks, shutdown.clone()));

@@ -29,6 +29,8 @@ pub struct View<'a> {
     pub state: &'a State,
     /// When the next evaluation is due.
     pub next: Option<Timestamp>,
+    /// From one evaluation of a probed check to the next.
+    pub interval: Option<SignedDuration>,
     /// How old the written time of passing may get before it alone is worth a write: of a check for which no watermark counts.
     pub refresh_after: Option<SignedDuration>,
     /// When it was last observed passing, by the API server's clock, never too late.
@@ -95,6 +97,7 @@ fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestam
         evaluated_at_request: view.request.map(|text| single_line(text, 256)),
         last_evaluation_time: state.evaluated_at.map(seconds),
         next_evaluation_time: view.next.map(seconds),
+        interval_seconds: view.interval.map(|d| i32::try_from(d.as_secs()).unwrap_or(i32::MAX)),
         last_duration_milliseconds: state.evaluated_at.map(|_| milliseconds(state.duration)),
         streak: Some(state.streak.clone()),
         summary: Some(state.summary.clone()),

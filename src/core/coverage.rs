@@ -84,8 +84,6 @@ pub struct Coverage<K> {
     published: Option<Timestamp>,
     checks: BTreeMap<K, Entry>,
     holds: BTreeSet<(Timestamp, K)>,
-    /// The check whose object has the highest revision that is known of here.
-    highest: Option<(Revision, K)>,
 }
 
 impl<K: Ord + Clone> Coverage<K> {
@@ -104,7 +102,6 @@ impl<K: Ord + Clone> Coverage<K> {
             predecessor,
             checks: BTreeMap::new(),
             holds: BTreeSet::new(),
-            highest: None,
         })
     }
 
@@ -115,7 +112,6 @@ impl<K: Ord + Clone> Coverage<K> {
         if !own.covers(reported) {
             return None;
         }
-        self.note(&key, reported.revision);
         let vouched = self.predecessor.as_ref().filter(|w| w.covers(reported));
         let until = match (vouched, next) {
             (Some(w), Some(next)) => Beat { anchor: next, interval: reported.interval }.after(w.time),
@@ -161,7 +157,6 @@ impl<K: Ord + Clone> Coverage<K> {
     pub fn written(&mut self, key: &K, guard: Revision, acknowledged: Revision) {
         self.revision = self.revision.max(acknowledged);
         if self.checks.contains_key(key) {
-            self.note(key, acknowledged);
         }
         self.change(key, |entry| {
             entry.doubtful &= acknowledged <= guard;
@@ -184,15 +179,7 @@ impl<K: Ord + Clone> Coverage<K> {
     /// at which the watch said so: before it, a replica may believe that the check is as it was.
     pub fn forget(&mut self, key: &K, at: Revision) {
         self.revision = self.revision.max(at);
-        self.highest.take_if(|(_, highest)| highest == key);
         self.replace(key.clone(), None);
-    }
-
-    /// A check to be written again, with another content than its object has, because none that exists is known to be at the watermark's
-    /// revision: that of a check which is gone is never reached by a replica that lists checks afterwards. `None`: not needed.
-    pub fn anchor(&self) -> Option<&K> {
-        let reached = self.highest.as_ref().is_some_and(|(revision, _)| *revision >= self.revision);
-        self.checks.iter().find(|(_, entry)| !reached && entry.writing.is_none()).map(|(key, _)| key)
     }
 
     /// Up to which revision this leadership took over what others wrote.
@@ -227,12 +214,6 @@ impl<K: Ord + Clone> Coverage<K> {
         let time = first.map_or(now, |first| first.min(now)).max(self.published.unwrap_or(Timestamp::MIN));
         self.published = Some(time);
         Some(Watermark { time, revision: self.revision, term: self.term, since: self.since })
-    }
-
-    fn note(&mut self, key: &K, revision: Revision) {
-        if self.highest.as_ref().is_none_or(|(highest, _)| revision >= *highest) {
-            self.highest = Some((revision, key.clone()));
-        }
     }
 
     /// Changes what is known of a check; of one that is not, nothing is.

@@ -259,6 +259,15 @@ impl Elector {
         self.last_write = Some((began, tried));
     }
 
+    /// A leadership of this number was heard of. If it is later than this replica's own, that is over: another leads, or the Lease was made anew and
+    /// counts from the beginning. The next one is later than all that were heard of.
+    pub fn heard_of(&mut self, term: i64) {
+        self.last_term = self.last_term.max(term);
+        if self.leading.as_ref().is_some_and(|leading| leading.term < term) {
+            self.leading = None;
+        }
+    }
+
     /// Leads no longer.
     pub fn step_down(&mut self) {
         self.leading = None;

@@ -84,7 +84,7 @@ pub struct State {
     pub summary: Summary,
     /// Worst first, at most [`MAX_RESULTS`].
     pub results: Vec<Observation>,
-    /// When the evaluation ended; `None`: never evaluated.
+    /// When the evaluation was made: when a probed one began to look. `None`: never evaluated.
     pub evaluated_at: Option<Timestamp>,
     /// How long it took.
     pub duration: Duration,

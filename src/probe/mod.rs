@@ -10,6 +10,7 @@ pub mod analysis;
 mod attempts;
 pub mod capacity;
 pub mod cel;
+pub mod composite;
 pub mod condition;
 pub mod disruption_budget;
 pub mod host;

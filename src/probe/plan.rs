@@ -6,6 +6,7 @@ use super::disruption_budget::DisruptionBudget;
 use super::keys::Keys;
 use super::quota::Quota;
 use super::cel::Cel;
+use super::composite::Composite;
 use super::condition::Condition;
 use super::host::Host;
 use super::http::Http;
@@ -60,6 +61,7 @@ impl Plan {
             probe.disruption_budget.as_ref().map(|spec| DisruptionBudget::parse(spec, "spec.probe.disruptionBudget", p).map(live)),
             probe.cel.as_ref().map(|spec| Cel::parse(spec, "spec.probe.cel", p).map(live)),
             probe.analysis.as_ref().map(|spec| Analysis::parse(spec, "spec.probe.analysis", p).map(live)),
+            probe.composite.as_ref().map(|spec| Composite::parse(spec, "spec.probe.composite", p).map(live)),
             probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
         ];
         let mut set = arms.into_iter().flatten();

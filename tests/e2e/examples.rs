@@ -15,9 +15,12 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_example_is_accepted_and_ready() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let files = yaml_files(&examples);
-    assert!(files.len() >= 10, "{files:?}");
+    let files = [yaml_files(&examples), yaml_files(&examples.join("probes"))].concat();
+    assert!(files.len() >= 20, "{files:?}");
     let teams: Vec<_> = files.iter().map(|file| (file, shared().team("example"))).collect();
+    for (_, team) in &teams {
+        team.may_read_the_cluster();
+    }
     for (file, team) in &teams {
         team.kubectl.apply(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }

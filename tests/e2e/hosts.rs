@@ -166,7 +166,7 @@ fn a_fact_that_turns_bad_fails_the_check_until_it_is_good_again() {
 
 #[test]
 fn hosts_are_selected_by_label_and_without_the_right_nothing_is_told() {
-    let blind = shared().team("blind");
+    let blind = shared().team("blind").without_rights();
     let host = Host::start(shared(), "labelled");
     let requirement =
         "probe: { host: { kernel: { minVersion: \"5.15\" } } }, targets: { source: Hosts, selector: { matchLabels: { rack: r7 } } }";

@@ -24,7 +24,7 @@ fn a_check_that_cannot_work_is_refused_when_it_is_applied() {
         ),
         (
             format!("{{ {tcp}, quorum: {{ minPassing: '0%' }} }}"),
-            "spec.quorum.minPassing: Invalid value: \"0%\": must be a number of at least 1, or a percentage from \"1%\" to \"100%\"",
+            "spec.quorum.minPassing: Invalid value: \"0%\": spec.quorum.minPassing in body should match '^(100|[1-9][0-9]?)%$'",
         ),
         (
             "{ probe: { http: { url: 'http://casey:secret@a/' } } }".to_owned(),

@@ -178,7 +178,7 @@ fn a_kind_that_comes_later_starts_by_itself_and_ends_as_unknown() {
 
 #[test]
 fn what_the_service_account_may_not_read_is_not_told() {
-    let team = shared().team("eyes");
+    let team = shared().team("eyes").without_rights();
     // The operator may read Jobs; the namespace's service account may not.
     team.done(&["create", "job", "drill", "--image=example/app:1"], "");
     let targets = "targets: { apiVersion: batch/v1, kind: Job, name: drill }";

@@ -9,8 +9,7 @@ use std::path::Path;
 /// A team with two nodes of its own, and what its checks read readable for its account.
 fn with_nodes(prefix: &str) -> (Team<'static>, [String; 2]) {
     let team = shared().team(prefix);
-    let account = format!("--serviceaccount={}:default", team.name);
-    team.world.plane.admin().ok(&["create", "clusterrolebinding", &team.name, "--clusterrole=holdpoint-reader", &account]).unwrap();
+    team.may_read_the_cluster();
     let labels = || [("team".to_owned(), team.name.clone())].into();
     let nodes = ["a", "b"].map(|node| {
         let name = format!("{node}-of-{}", team.name);

@@ -124,7 +124,7 @@ fn an_expression_that_cannot_work_is_told_at_once() {
 
 #[test]
 fn what_the_service_account_may_not_read_no_expression_tells() {
-    let team = shared().team("eyes");
+    let team = shared().team("eyes").without_rights();
     team.deployment("web", 1);
     let probe = "{ expression: 'object.spec.replicas == 7', messageExpression: 'string(object.spec.replicas)' }";
     team.apply(&check("curious", &format!("{{ probe: {{ cel: {probe} }}, {DEPLOYMENTS} }}")));

@@ -20,7 +20,38 @@ impl<'w> Team<'w> {
     pub fn new(world: &'w World, prefix: &str) -> Team<'w> {
         let name = world.plane.namespace(prefix).unwrap();
         let kubectl = world.plane.admin().in_namespace(&name);
-        Team { world, name, kubectl, expected_forbidden: Vec::new() }
+        let team = Team { world, name, kubectl, expected_forbidden: Vec::new() };
+        let account = format!("--serviceaccount={}:default", team.name);
+        team.done(&["create", "rolebinding", "preflight", "--clusterrole=holdpoint-reader", &account], "");
+        team
+    }
+
+    /// The namespace's service account may read nothing.
+    #[must_use]
+    pub fn without_rights(self) -> Self {
+        self.done(&["delete", "rolebinding", "preflight"], "");
+        self
+    }
+
+    /// The namespace's service account may read nodes, and everything else, in the whole cluster.
+    pub fn may_read_the_cluster(&self) {
+        let account = format!("--serviceaccount={}:default", self.name);
+        self.done(&["create", "clusterrolebinding", &self.name, "--clusterrole=holdpoint-reader", &account], "");
+    }
+
+    /// Runs what a check prints, until it is forbidden nothing more.
+    #[track_caller]
+    pub fn grant(&self, check: &str) {
+        let mut last = String::new();
+        eventually(&format!("check {check} to be allowed everything"), || {
+            let object = self.kubectl.json(&["get", "pfc", check]).map_err(|error| error.to_string())?;
+            let (reason, message) = reason_and_message(&object, "Passing");
+            if reason == "Forbidden" && message != last {
+                self.run_printed(&message);
+                last.clone_from(&message);
+            }
+            ensure(reason != "Forbidden", || message.clone())
+        });
     }
 
     /// The operator will be forbidden requests whose path contains this.

@@ -173,11 +173,13 @@ impl Grants {
 
 /// The commands that give an account the right to read a kind, in a namespace or everywhere, ready to copy.
 pub fn grant(access: &Access) -> String {
-    let Access { account, group, resource, namespace, .. } = access;
+    let Access { account, group, resource, namespace, name: object, .. } = access;
     let (owner, name) = (&account.namespace, &account.name);
-    let role = format!("preflight-{name}-{resource}");
     let of = if group.is_empty() { resource.to_string() } else { format!("{resource}.{group}") };
-    let right = format!("--verb=get,list,watch --resource={of}");
+    let (role, right) = match object {
+        Some(object) => (format!("preflight-{name}-{resource}-{object}"), format!("--verb=get --resource={of} --resource-name={object}")),
+        None => (format!("preflight-{name}-{resource}"), format!("--verb=get,list,watch --resource={of}")),
+    };
     match namespace {
         Some(place) => format!(
             "kubectl -n {place} create role {role} {right} \
@@ -267,6 +269,12 @@ mod tests {
             "service account shop:default may not list deployments.apps in namespace shop; grant it: kubectl -n shop create role \
              preflight-default-deployments --verb=get,list,watch --resource=deployments.apps && kubectl -n shop create rolebinding \
              preflight-default-deployments --role=preflight-default-deployments --serviceaccount=shop:default"
+        );
+        assert_eq!(
+            grant(&Access { name: Some("web".into()), ..access("get", Some("shop")) }),
+            "kubectl -n shop create role preflight-default-deployments-web --verb=get --resource=deployments.apps --resource-name=web \
+             && kubectl -n shop create rolebinding preflight-default-deployments-web --role=preflight-default-deployments-web \
+             --serviceaccount=shop:default"
         );
         assert_eq!(
             grant(&access("list", None)),

@@ -58,6 +58,7 @@ pub struct Engine {
     complete: bool,
     /// Up to which revision the checks were taken in.
     revision: Revision,
+    listed_from: Revision,
     sources: Sources,
     relations: Relations,
     agenda: BTreeSet<(Timestamp, i32, Item)>,
@@ -77,6 +78,8 @@ pub struct Engine {
     seen_watermark: Option<Watermark>,
     watermark: Option<Watermark>,
     leading: Leading,
+    /// The latest leadership that a status names.
+    latest_term: i64,
     last_vouched: Option<Timestamp>,
     /// When the last step was.
     last: Timestamp,
@@ -100,6 +103,7 @@ impl Engine {
             checks: BTreeMap::new(),
             complete: false,
             revision: Revision::default(),
+            listed_from: Revision::default(),
             sources: Sources::new(),
             relations: Relations::default(),
             agenda: BTreeSet::new(),
@@ -114,6 +118,7 @@ impl Engine {
             seen_watermark: None,
             watermark: None,
             leading: Leading::Not,
+            latest_term: 0,
             last_vouched: None,
             last: Timestamp::MIN,
             metrics,
@@ -161,6 +166,7 @@ impl Engine {
         let mut output = std::mem::take(&mut self.output);
         output.effects.extend(self.sources.grants.questions(now).into_iter().map(Effect::Authorize));
         output.effects.append(&mut self.sources.effects);
+        output.latest_term = self.latest_term;
         output
     }
 
@@ -189,6 +195,7 @@ impl Engine {
     fn take(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::Checks(change) => self.take_checks(*change, now),
+            Input::ListedFrom(revision) => self.listed_from = revision,
             Input::Objects(key, change) => {
                 let Some(watched) = self.sources.watches.get_mut(&key) else { return };
                 self.dirty.extend(watched.take(&key.kind, *change, now));
@@ -231,7 +238,7 @@ impl Engine {
             }
             Change::Listed(checks) => {
                 self.complete = true;
-                self.revision = checks.iter().map(revision_of).max().unwrap_or_default().max(self.revision);
+                self.revision = checks.iter().map(revision_of).max().unwrap_or_default().max(self.revision).max(self.listed_from);
                 let listed: BTreeSet<CheckKey> = checks.iter().map(key_of).collect();
                 let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !listed.contains(key)).cloned().collect();
                 for key in &gone {
@@ -291,6 +298,7 @@ impl Engine {
         let request = request_of(&object);
         let requested = request.is_some() && request != check.request && request != check.handled;
         check.request = request;
+        self.latest_term = self.latest_term.max(object.status.as_ref().and_then(|s| s.term).unwrap_or(0));
         check.seen = object.status.map(Box::new);
         let sent = check.sent.as_ref();
         check.contradicted = sent.is_some_and(|sent| check.seen.as_deref() != Some(&*sent.status));
@@ -348,6 +356,7 @@ impl Engine {
             probing: Probing::default(),
             wake: None,
         };
+        self.note_term(check.seen.as_deref());
         self.relations.enter(key, check.plan.as_deref().ok());
         let active = check.active().is_some();
         self.checks.insert(key.clone(), check);

@@ -12,8 +12,8 @@ use crate::cluster::discovery::{self, Served};
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::lease::Role;
 use crate::cluster::snapshot::{Labels, Snapshot};
-use crate::cluster::watch::{Change, watch, watch_dynamic};
-use crate::core::freshness::{Freshness, Watermark};
+use crate::cluster::watch::{Change, watch_dynamic, watch_from};
+use crate::core::freshness::{Freshness, Revision, Watermark};
 use crate::probe::{self, Outbound};
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +23,7 @@ use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch as tokio_watch};
 use tokio::task::AbortHandle;
@@ -61,6 +62,8 @@ pub struct CheckController {
     pub role: tokio_watch::Receiver<Role>,
     /// Where the leader says what it vouches for.
     pub vouched: tokio_watch::Sender<Option<Watermark>>,
+    /// Where the latest leadership is told that a status names.
+    pub terms: tokio_watch::Sender<i64>,
     /// What the leader vouches for, as every replica sees it.
     pub watermark: tokio_watch::Receiver<Option<Watermark>>,
 }
@@ -129,8 +132,12 @@ fn written(end: Ended) -> Input {
 }
 
 async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<Input>) {
-    let mut changes = std::pin::pin!(watch::<PreflightCheck>(Api::all(client), Config::default(), contact));
+    let listed = Arc::new(AtomicU64::new(0));
+    let mut changes = std::pin::pin!(watch_from::<PreflightCheck>(Api::all(client), Config::default(), contact, listed.clone()));
     while let Some(change) = changes.next().await {
+        if matches!(change, Change::Listed(_)) {
+            let _ = inputs.send(Input::ListedFrom(Revision(listed.load(Ordering::Acquire)))).await;
+        }
         if inputs.send(Input::Checks(Box::new(change))).await.is_err() {
             return;
         }
@@ -155,6 +162,7 @@ impl Shell {
         if leads && output.vouched.is_some() {
             self.context.vouched.send_replace(output.vouched);
         }
+        self.context.terms.send_if_modified(|known| std::mem::replace(known, output.latest_term.max(*known)) < output.latest_term);
         if changed {
             self.context.changed.notify_one();
         }

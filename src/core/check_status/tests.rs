@@ -20,6 +20,7 @@ fn view(state: &State) -> View<'_> {
         ready: ready(),
         state,
         next: None,
+        interval: None,
         refresh_after: None,
         last_passing: state.last_pass,
         term: None,

@@ -174,24 +174,6 @@ fn who_has_not_seen_that_a_check_is_gone_has_not_reached_the_revision() {
     assert!(coverage.checks.is_empty() && coverage.holds.is_empty());
 }
 
-#[test]
-fn a_replica_that_lists_afterwards_can_reach_the_revision() {
-    let mut coverage = leading();
-    coverage.evaluated(&"b", passed(0, true));
-    assert_eq!(coverage.anchor(), None, "the object of a is at 6, and so is the watermark");
-    coverage.forget(&"a", Revision(9));
-    assert_eq!(coverage.anchor(), Some(&"b"));
-    coverage.write(&"b", at(1));
-    assert_eq!(coverage.anchor(), None, "it is being written");
-    coverage.written(&"b", Revision(8), Revision(8));
-    assert_eq!(coverage.anchor(), Some(&"b"), "it had that content already");
-    coverage.write(&"b", at(2));
-    coverage.written(&"b", Revision(8), Revision(10));
-    assert_eq!(coverage.anchor(), None);
-    coverage.forget(&"b", Revision(11));
-    assert_eq!(coverage.anchor(), None, "nothing is there to be believed");
-}
-
 #[derive(Clone, Debug)]
 enum Event {
     Evaluated { check: u8, took: i64, passes: bool },

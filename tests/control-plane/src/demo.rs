@@ -115,10 +115,14 @@ impl Story<'_> {
     }
 
     fn a_service_and_its_check(&self) -> Result<()> {
-        self.screen.step("A service runs in namespace shop, and a check says when it is fit for an experiment.");
+        self.screen.step("A service runs in namespace shop. Checks there may look at it, and one says when it is fit for an experiment.");
         self.cluster.admin().ok(&["create", "namespace", NAMESPACE])?;
         self.succeeds(&["create", "-f", &self.files.deployment], "deployment.apps/checkout created")?;
         self.cluster.run_pods(NAMESPACE, "app=checkout")?;
+        self.succeeds(
+            &["create", "rolebinding", "preflight", "--clusterrole=holdpoint-reader", "--serviceaccount=shop:default"],
+            "rolebinding.rbac.authorization.k8s.io/preflight created",
+        )?;
         self.succeeds(&["apply", "-f", &self.files.check], "preflightcheck.holdpoint.dev/checkout-healthy created")?;
         self.succeeds(&["wait", "--for=condition=Passing", "pfc/checkout-healthy", "--timeout=30s"], "condition met")?;
         Ok(())

@@ -23,6 +23,8 @@ impl Engine {
         match (leads, &self.leading) {
             (None, Leading::Not) => {}
             (None, _) => self.follow(now),
+            // Another leads already, although this replica was not told yet; or the Lease was made anew and counts from the beginning.
+            (Some((term, _)), _) if term < self.latest_term => self.follow(now),
             (Some((term, _)), Leading::Soon(own, _) | Leading::Yes(own, _)) if term == *own => {}
             (Some((term, before)), _) => {
                 self.follow(now);
@@ -106,6 +108,11 @@ impl Engine {
         } else {
             self.beat(key, now);
         }
+    }
+
+    /// Remembers the latest leadership that a status names.
+    pub(super) fn note_term(&mut self, status: Option<&PreflightCheckStatus>) {
+        self.latest_term = self.latest_term.max(status.and_then(|s| s.term).unwrap_or(0));
     }
 
     /// A passing status that another leadership wrote after this one took over is vouched for by nobody: it has to be written anew.

@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub enum Input {
     /// To the checks.
     Checks(Box<Change<PreflightCheck>>),
+    /// The list of checks that comes next is of this revision or a later one.
+    ListedFrom(Revision),
     /// To watched objects.
     Objects(WatchKey, Box<Change<DynamicObject>>),
     /// The API server answered about a kind: how it is served, or that it is not, or that it could not be asked.
@@ -72,4 +74,6 @@ pub struct Output {
     pub reached: Option<Watermark>,
     /// What this replica vouches for as the leader.
     pub vouched: Option<Watermark>,
+    /// The latest leadership that a status names.
+    pub latest_term: i64,
 }

@@ -198,10 +198,11 @@ impl Engine {
         duration: Duration,
         now: Timestamp,
     ) {
-        let server = self.server(now);
+        // What was seen is as old as the beginning of the look.
+        let (server, seen_at) = (self.server(now), self.local(began).min(now));
         let Some(check) = self.checks.get_mut(key) else { return };
         let Some(plan) = check.active().cloned() else { return };
-        let state = settle(&plan.settings, &check.state, evaluation, duration, now);
+        let state = settle(&plan.settings, &check.state, evaluation, duration, seen_at);
         let beat = Beat { anchor: check.probing.anchor, interval: plan.interval };
         let passes = matches!(state.verdict, Verdict::Passing | Verdict::Warning);
         let probing = &mut check.probing;
@@ -220,7 +221,7 @@ impl Engine {
             _ => Some(beat.after(server)),
         };
         check.basis = Basis::Observed;
-        let vouched = passes && state.last_pass == Some(now) && plan.reuse == ReusePolicy::None && check.probing.on_probation == 0;
+        let vouched = passes && state.last_pass == Some(seen_at) && plan.reuse == ReusePolicy::None && check.probing.on_probation == 0;
         let changed = check.probing.foreign || self.would_change(key, &state, now);
         if let Leading::Yes(_, coverage) = &mut self.leading {
             coverage.evaluated(key, Evaluated { began, beat, passed: vouched, changed });

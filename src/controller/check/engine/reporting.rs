@@ -79,7 +79,11 @@ impl Engine {
             probe: plan.map(|p| p.probe.name()),
             ready: check.ready(),
             state: &check.state,
-            next: if probed.is_some() { check.probing.due } else { check.state.holds_until },
+            next: match probed {
+                Some(plan) => check.probing.next(plan.interval),
+                None => check.state.holds_until,
+            },
+            interval: probed.map(|plan| plan.interval),
             refresh_after: unvouched.map(|p| p.settings.stale_after / 2),
             last_passing: probed.and(check.state.last_pass).map(|at| match check.basis {
                 Basis::Reported(_) => at,

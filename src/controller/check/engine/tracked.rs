@@ -5,6 +5,7 @@ use super::super::plan::{CheckPlan, remediation};
 use super::super::sources::Reads;
 use crate::api::conditions::{READY, Wanted, passing, ready};
 use crate::api::{EVALUATE_AT, Override, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, ReusePolicy, Severity};
+use crate::core::coverage::Beat;
 use crate::core::freshness::{Basis, Reported, Revision};
 use crate::core::overrides::effective;
 use crate::core::problem::{Problem, summary};
@@ -92,6 +93,14 @@ pub(super) struct Probing {
     pub(super) foreign: bool,
 }
 
+impl Probing {
+    /// The next beat: what is due, unless that was brought forward.
+    pub(super) fn next(&self, interval: SignedDuration) -> Option<Timestamp> {
+        let beat = Beat { anchor: self.anchor, interval };
+        self.due.map(|due| beat.after(due.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(due)))
+    }
+}
+
 /// The parts of a spec that the engine acts upon, in an environment.
 pub(super) struct Parsed {
     pub(super) plan: Result<Arc<CheckPlan>, Vec<Problem>>,
@@ -145,12 +154,14 @@ impl Check {
     pub(super) fn reported(&self, plan: &CheckPlan) -> Reported {
         let status = self.seen.as_deref();
         let forgiven = self.state.reason == passing::THRESHOLD_PENDING;
+        let interval = status.and_then(|s| s.interval_seconds).map(|s| SignedDuration::from_secs(i64::from(s)));
         Reported {
             last_passing: status.and_then(|s| s.last_passing_time.as_ref()).map(|t| t.0),
-            interval: plan.interval,
+            // As the leader has it: environments may be known to it later, or earlier.
+            interval: interval.unwrap_or(plan.interval),
             revision: self.revision,
             term: status.and_then(|s| s.term),
-            overdue: status.is_some_and(|s| s.overdue_since.is_some()) || forgiven || plan.reuse != ReusePolicy::None,
+            overdue: interval.is_none() || status.is_some_and(|s| s.overdue_since.is_some()) || forgiven || plan.reuse != ReusePolicy::None,
             stale_after: plan.settings.ages.then_some(plan.settings.stale_after),
         }
     }
