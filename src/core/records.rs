@@ -5,6 +5,7 @@ use super::text::{MAX_MESSAGE_CHARS, single_line};
 use crate::api::{DecisionCounters, RecentDecision, Response};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// How many decisions a gate's status shows.
@@ -69,7 +70,7 @@ impl Ledger {
         let mut all: Vec<RecentDecision> = self.recent.iter().chain(recent).cloned().collect();
         if !self.recent.is_empty() {
             // Stable: of one second, what is added later is newer.
-            all.sort_by(|a, b| b.time.0.cmp(&a.time.0));
+            all.sort_by_key(|decision| Reverse(decision.time.0));
             all.truncate(MAX_RECENT);
         }
         (all, sum(counters, &self.counters))

@@ -230,7 +230,7 @@ impl Board {
                 output.look_again(Some(until));
                 None
             });
-            match entry.stored.next(said, Pen { replica: &self.replica, number: &mut self.number, pace }) {
+            match entry.stored.next(said, &mut Pen { replica: &self.replica, number: &mut self.number, pace }) {
                 Ok(change) => output.writes.push((key.clone(), change)),
                 Err(again) => output.look_again(again),
             }

@@ -5,7 +5,7 @@
 //! very same, until the API server answers or a later version is seen. Only one write can follow a version, and it names its author, so that
 //! later version tells.
 
-use super::{Turned, openness};
+use super::Turned;
 use crate::api::{GateStatus, Recorder};
 use crate::core::freshness::Revision;
 use crate::core::gate_status::{changes, holds, recorded};
@@ -163,7 +163,7 @@ impl Stored {
 
     /// What to send now, if anything: a status that is to be (the leader's word, or for a follower the one there is), and the decisions that
     /// wait. Otherwise, when to look again.
-    pub(super) fn next(&mut self, said: Option<(GateStatus, Option<Turned>)>, pen: Pen<'_>) -> Result<Change, Option<Timestamp>> {
+    pub(super) fn next(&mut self, said: Option<(GateStatus, Option<Turned>)>, pen: &mut Pen<'_>) -> Result<Change, Option<Timestamp>> {
         if let Some(attempt) = &mut self.attempt {
             let State::Doubtful(since) = attempt.state else { return Err(None) };
             if attempt.change.version != self.version {
@@ -201,7 +201,7 @@ impl Stored {
         bounded(after(refused, PAUSE).max(polite.filter(|_| !pace.hurry)), pace.now)
     }
 
-    fn begin(&mut self, said: Option<(GateStatus, Option<Turned>)>, pen: Pen<'_>) -> Change {
+    fn begin(&mut self, said: Option<(GateStatus, Option<Turned>)>, pen: &mut Pen<'_>) -> Change {
         self.said = said.as_ref().map(|(said, _)| said.clone()).or(self.said.take());
         let (status, turned) = said.unwrap_or_else(|| (self.status.clone().unwrap_or_default(), None));
         let added = std::mem::take(&mut self.pending);

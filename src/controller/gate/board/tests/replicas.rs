@@ -15,7 +15,7 @@ struct Replica {
     decided: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Decide(usize),
     Look {
@@ -107,7 +107,7 @@ impl Cluster {
                 replica.under_way.extend(output.writes);
                 assert!(replica.under_way.len() <= 1, "one write at a time");
             }
-            Step::Answer(n) => self.end(n, |cluster, change| cluster.write(change)),
+            Step::Answer(n) => self.end(n, Self::write),
             Step::LoseAnswer(n) => self.end(n, |cluster, change| {
                 cluster.write(change);
                 Ended::Unanswered
