@@ -31,6 +31,7 @@ mod probe_window;
 mod quiet;
 mod records;
 mod removal;
+mod replicas;
 mod servers;
 mod silence;
 mod starts;
