@@ -101,7 +101,7 @@ fn status(written: Option<&PreflightCheckStatus>, view: &View<'_>, now: Timestam
         last_duration_milliseconds: state.evaluated_at.map(|_| milliseconds(state.duration)),
         streak: Some(state.streak.clone()),
         summary: Some(state.summary.clone()),
-        results: results(state),
+        results: results(written, state),
         history: history(state),
     }
 }
@@ -121,7 +121,12 @@ fn fitted(mut status: PreflightCheckStatus) -> PreflightCheckStatus {
     status
 }
 
-fn results(state: &State) -> Vec<TargetResult> {
+/// What was taken from a status is written back as it stands there: a leader that takes over rewrites nothing.
+fn results(written: Option<&PreflightCheckStatus>, state: &State) -> Vec<TargetResult> {
+    let stands = |o: &Observation| {
+        let written = written.filter(|_| o.reason == RESTORED)?;
+        written.results.iter().find(|r| r.target == o.target && r.outcome == o.outcome.as_str()).cloned()
+    };
     let result = |o: &Observation| TargetResult {
         target: o.target.clone(),
         outcome: o.outcome.as_str().to_owned(),
@@ -133,7 +138,7 @@ fn results(state: &State) -> Vec<TargetResult> {
         duration_milliseconds: milliseconds(o.duration),
         time: state.evaluated_at.map(seconds),
     };
-    state.results.iter().map(result).collect()
+    state.results.iter().map(|o| stands(o).unwrap_or_else(|| result(o))).collect()
 }
 
 fn history(state: &State) -> Vec<History> {
