@@ -121,6 +121,41 @@ fn the_manifest_grants_no_more_than_is_needed() {
     refuse(&excessive_rights(&installed()));
 }
 
+fn optional(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/optional").join(file);
+    objects(&fs::read_to_string(path).unwrap())
+}
+
+#[test]
+fn what_is_optional_for_tools_lets_the_operator_read_and_nothing_else() {
+    let roles = optional("read-tools.yaml");
+    assert!(roles.len() >= 10, "{} roles only", roles.len());
+    refuse(&excessive_rights(&roles));
+    for role in &roles {
+        let name = text(role, "/metadata/name");
+        let label = |key: &str| text(role, &format!("/metadata/labels/{}", key.replace('/', "~1")));
+        assert_eq!(text(role, "/kind"), "ClusterRole", "{name}");
+        assert_eq!(name, format!("holdpoint-read-{}", label("holdpoint.dev/tool")));
+        assert_eq!(label("holdpoint.dev/aggregate-to-operator"), "true", "{name}");
+        // The commands that remove the installation go by it.
+        assert_eq!(label("app.kubernetes.io/part-of"), "holdpoint", "{name}");
+        let rules = role.get("rules").and_then(Value::as_array).unwrap();
+        assert!(rules.iter().all(|rule| rule.get("verbs") == Some(&json!(["get", "list", "watch"]))), "{name}: {rules:?}");
+    }
+}
+
+#[test]
+fn what_is_optional_for_secrets_lets_the_operator_alone_fetch_them_by_name() {
+    let grants = optional("read-all-secrets.yaml");
+    let [role, binding] = grants.as_slice() else { panic!("{} objects", grants.len()) };
+    assert_eq!(role.get("rules"), Some(&json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}])));
+    // That would give Secrets to every account that is bound to holdpoint-reader.
+    assert_eq!(role.pointer("/metadata/labels/holdpoint.dev~1aggregate-to-operator"), None);
+    assert_eq!(text(binding, "/roleRef/name"), text(role, "/metadata/name"));
+    let found = excessive_rights(&grants);
+    assert!(matches!(found.as_slice(), [one] if one.contains("Secrets other than")), "{found:?}");
+}
+
 #[test]
 fn the_agents_on_nodes_get_no_more_than_agents_elsewhere_and_no_privilege() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent");
