@@ -174,6 +174,10 @@ fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<
             let (Some(api_version), Some(kind)) = (targets.api_version.clone(), targets.kind.clone()) else {
                 return problem("spec.targets", "apiVersion and kind are required".to_owned());
             };
+            if (api_version.as_str(), kind.as_str()) == SECRET {
+                let message = "Secrets are not watched, and so are no targets: the probe keys asks about one by its name";
+                return problem("spec.targets.kind", message.to_owned());
+            }
             if let TargetRule::OneOf(kinds, wanted) = rule
                 && !kinds.contains(&(api_version.as_str(), kind.as_str()))
             {
@@ -197,6 +201,8 @@ fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<
 
 /// What hosts are as objects.
 const HOST_REPORT: (&str, &str) = ("holdpoint.dev/v1alpha1", "HostReport");
+/// What is never a target: a watch would hold what is in them.
+const SECRET: (&str, &str) = ("v1", "Secret");
 
 /// The remediation as one line for a message.
 pub fn remediation(remediation: Option<&Remediation>) -> Option<String> {
@@ -205,4 +211,34 @@ pub fn remediation(remediation: Option<&Remediation>) -> Option<String> {
     let owner = r.owner.as_ref().map(|o| format!("ask {o}"));
     let parts: Vec<&str> = [r.message.as_deref(), url.as_deref(), owner.as_deref()].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| single_line(&parts.join("; "), 400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn problems_of(probe: serde_json::Value, kind: &str) -> Vec<(String, String)> {
+        let targets = json!({"apiVersion": "v1", "kind": kind, "selector": {}});
+        let spec: PreflightCheckSpec = serde_json::from_value(json!({"probe": probe, "targets": targets})).unwrap();
+        let mut problems = Vec::new();
+        let plan = CheckPlan::parse(&spec, &mut problems);
+        assert_eq!(plan.is_some(), problems.is_empty(), "{problems:?}");
+        problems.into_iter().map(|problem| (problem.field, problem.message)).collect()
+    }
+
+    #[test]
+    fn a_secret_is_no_target_of_any_probe() {
+        let refused = [(
+            "spec.targets.kind".to_owned(),
+            "Secrets are not watched, and so are no targets: the probe keys asks about one by its name".to_owned(),
+        )];
+        let condition = || json!({"condition": {"type": "Available"}});
+        let cel = || json!({"cel": {"expression": "object.data.size() > 0", "message": "empty"}});
+        let analysis = json!({"analysis": {"path": "$.type", "outcomes": {"Opaque": "Pass"}}});
+        for probe in [condition(), cel(), analysis, json!({"disruptionBudget": {}})] {
+            assert_eq!(problems_of(probe, "Secret"), refused);
+        }
+        assert_eq!([problems_of(condition(), "Pod"), problems_of(cel(), "ConfigMap")], [vec![], vec![]]);
+    }
 }
