@@ -21,7 +21,8 @@ mod probes;
 pub use cluster_experiment_gate::{ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
 pub use experiment_gate::{CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
 pub use gate::{
-    Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Recorder, Respond, Response, Rule,
+    Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Recorder, Respond, Response,
+    Rule,
 };
 pub use host_report::{
     ClockFact, ContainerRuntimeFact, DiskFact, FileFact, HEARTBEAT_NAMESPACE, HostFacts, HostReport, HostReportContent, HugepagesFact,
@@ -32,10 +33,13 @@ pub use preflight_check::{
     ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
 };
 pub use probes::{
-    ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HugepagesRequirement, KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
-    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CompositeProbe, DisruptionBudgetProbe, HostProbe, KeysProbe, Member, QuotaProbe, QuotaResource, ScopedQuotas, Uncovered, UnusableNodes, Recurrence, WindowCalendar,
-    Blackout, BodyExpectation, CertificateAuthority, ConditionProbe, ConditionStatus, Cordoned, DateRange, ForbiddenTaint, HttpHeader,
-    HttpMethod, HttpProbe, JsonPathEquals, KeyReference, NodeProbe, Probe, RolloutProbe, TcpProbe, TimeRange, Weekday, WindowProbe,
+    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, CalendarEffect,
+    CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConditionProbe,
+    ConditionStatus, ContainerRuntimeRequirement, Cordoned, DateRange, DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState,
+    FileType, ForbiddenTaint, HostProbe, HttpHeader, HttpMethod, HttpProbe, HugepagesRequirement, JsonPathEquals, KernelRequirement,
+    KeyReference, KeysProbe, LoadRequirement, Member, MemoryRequirement, NodeProbe, PortProtocol, PortRequirement, PortState, Probe,
+    QuotaProbe, QuotaResource, Recurrence, RolloutProbe, ScopedQuotas, SwapRequirement, SysctlRequirement, TcpProbe, TimeRange,
+    TimeSyncRequirement, Uncovered, UnitRequirement, UnusableNodes, Weekday, WindowCalendar, WindowProbe,
 };
 
 /// The API group of all kinds.

@@ -23,8 +23,9 @@ pub use cel::CelProbe;
 pub use composite::{CompositeProbe, Member};
 pub use disruption_budget::{DisruptionBudgetProbe, Uncovered};
 pub use host::{
-    ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HostProbe, HugepagesRequirement,
-    KernelRequirement, LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement, UnitRequirement,
+    ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HostProbe, HugepagesRequirement, KernelRequirement,
+    LoadRequirement, MemoryRequirement, PortProtocol, PortRequirement, PortState, SwapRequirement, SysctlRequirement, TimeSyncRequirement,
+    UnitRequirement,
 };
 pub use keys::KeysProbe;
 pub use quota::{QuotaProbe, QuotaResource, ScopedQuotas};

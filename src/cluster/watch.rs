@@ -60,11 +60,7 @@ pub fn watch<K>(api: Api<DeserializeGuard<K>>, config: Config, contact: Contact)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    mending(
-        contact,
-        move || watcher(api.clone(), config.clone()).boxed(),
-        read_guarded,
-    )
+    mending(contact, move || watcher(api.clone(), config.clone()).boxed(), read_guarded)
 }
 
 fn read_guarded<K>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
@@ -76,7 +72,12 @@ fn read_guarded<K>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
 
 /// As [`watch`], of a kind whose revisions are compared. A list of what there is does not say at which revision that is so, if the newest object
 /// was deleted. So before each list the revision is asked for, and put here: the list is at that one or a later.
-pub fn watch_from<K>(api: Api<DeserializeGuard<K>>, config: Config, contact: Contact, listed: Arc<AtomicU64>) -> impl Stream<Item = Change<K>> + Send
+pub fn watch_from<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: Config,
+    contact: Contact,
+    listed: Arc<AtomicU64>,
+) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {

@@ -153,7 +153,13 @@ async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 /// Starts the controllers and the webhook.
-fn start(args: &Args, shared: &Shared, lifetimes: Lifetimes, listener: TcpListener, tasks: &mut JoinSet<()>) -> Result<JoinHandle<()>, String> {
+fn start(
+    args: &Args,
+    shared: &Shared,
+    lifetimes: Lifetimes,
+    listener: TcpListener,
+    tasks: &mut JoinSet<()>,
+) -> Result<JoinHandle<()>, String> {
     let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters, release } = shared;
     let (events, publishing) = Events::new(client.clone(), metrics.clone(), "holdpoint.dev/operator");
     clock::spawn(publishing);

@@ -142,12 +142,8 @@ fn results(written: Option<&PreflightCheckStatus>, state: &State) -> Vec<TargetR
 }
 
 fn history(state: &State) -> Vec<History> {
-    let entry = |t: &Transition| History {
-        verdict: t.verdict,
-        reason: t.reason.clone(),
-        message: t.message.clone(),
-        time: seconds(t.time),
-    };
+    let entry =
+        |t: &Transition| History { verdict: t.verdict, reason: t.reason.clone(), message: t.message.clone(), time: seconds(t.time) };
     state.history.iter().map(entry).collect()
 }
 
@@ -184,7 +180,8 @@ pub fn restore(status: &PreflightCheckStatus, generation: Option<i64>) -> Option
 }
 
 fn restored(result: &TargetResult) -> Observation {
-    let outcome = [Outcome::Pass, Outcome::Warn, Outcome::Fail].into_iter().find(|o| o.as_str() == result.outcome).unwrap_or(Outcome::Error);
+    let outcome =
+        [Outcome::Pass, Outcome::Warn, Outcome::Fail].into_iter().find(|o| o.as_str() == result.outcome).unwrap_or(Outcome::Error);
     let seen = Observation::new(&result.target, outcome, RESTORED, &result.message);
     match (&result.value, &result.required) {
         (Some(value), Some(required)) => seen.measured(value, required),

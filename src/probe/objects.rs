@@ -13,7 +13,13 @@ pub trait ReadObjects {
     /// that is an error, because a probe would take what is missing for what does not exist.
     fn list<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<&'a DynamicObject>, NotSynced>;
     /// One object by its name. `None`: it is known that there is none.
-    fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced>;
+    fn get<'a>(
+        &'a self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<&'a DynamicObject>, NotSynced>;
 }
 
 /// The objects of a kind cannot be told yet.
@@ -63,7 +69,13 @@ pub(super) mod testing {
             Ok(self.0.as_ref().ok_or_else(not_synced)?.iter().filter(wanted).collect())
         }
 
-        fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced> {
+        fn get<'a>(
+            &'a self,
+            api_version: &str,
+            kind: &str,
+            namespace: Option<&str>,
+            name: &str,
+        ) -> Result<Option<&'a DynamicObject>, NotSynced> {
             let all = self.list(api_version, kind, namespace)?;
             Ok(all.into_iter().find(|object| object.metadata.name.as_deref() == Some(name)))
         }

@@ -2,17 +2,17 @@
 
 use super::analysis::Analysis;
 use super::capacity::Capacity;
-use super::disruption_budget::DisruptionBudget;
-use super::keys::Keys;
-use super::quota::Quota;
 use super::cel::Cel;
 use super::composite::Composite;
 use super::condition::Condition;
+use super::disruption_budget::DisruptionBudget;
 use super::host::Host;
 use super::http::Http;
+use super::keys::Keys;
 use super::live::{LiveProbe, ProbedProbe, TargetRule};
 use super::net::Dialer;
 use super::node::Node;
+use super::quota::Quota;
 use super::rollout::Rollout;
 use super::tcp::Tcp;
 use super::window::Window;

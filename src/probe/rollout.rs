@@ -169,7 +169,10 @@ impl LiveProbe for Rollout {
     }
 
     fn targets(&self) -> TargetRule {
-        TargetRule::OneOf(&[("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")], "Deployment, StatefulSet or DaemonSet of apps/v1")
+        TargetRule::OneOf(
+            &[("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet")],
+            "Deployment, StatefulSet or DaemonSet of apps/v1",
+        )
     }
 
     fn reads(&self) -> Vec<Related> {

@@ -127,14 +127,12 @@ impl Grants {
         users
     }
 
-    /// A check needs nothing any more.
+    /// A check needs nothing any more. What nobody needs is forgotten when it would be asked for again: a check that comes back meanwhile need not
+    /// wait.
     pub fn release<'a>(&mut self, user: &CheckKey, accesses: impl Iterator<Item = &'a Access>) {
         for access in accesses {
             if let Some(known) = self.known.get_mut(access) {
                 known.users.remove(user);
-                if known.users.is_empty() {
-                    self.known.remove(access);
-                }
             }
         }
     }
@@ -143,7 +141,9 @@ impl Grants {
     pub fn questions(&mut self, now: Timestamp) -> Vec<Access> {
         while let Some((_, access)) = self.again.first().filter(|(at, _)| *at <= now).cloned() {
             self.again.pop_first();
-            if self.known.contains_key(&access) && !self.asked.contains(&access) {
+            if self.known.get(&access).is_some_and(|known| known.users.is_empty()) {
+                self.known.remove(&access);
+            } else if self.known.contains_key(&access) && !self.asked.contains(&access) {
                 self.waiting.push_back(access);
             }
         }

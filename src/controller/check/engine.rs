@@ -70,6 +70,8 @@ pub struct Engine {
     queue: BTreeSet<(i32, Timestamp, CheckKey)>,
     places: Places,
     numbers: u64,
+    /// How many statuses were sent.
+    sent: u64,
     /// The places that evaluations have taken: the namespace and the host of each.
     running: HashMap<u64, (Arc<str>, Arc<str>)>,
     environment: Option<String>,
@@ -81,6 +83,8 @@ pub struct Engine {
     /// The latest leadership that a status names.
     latest_term: i64,
     last_vouched: Option<Timestamp>,
+    /// When this replica began to lead.
+    led_since: Option<Timestamp>,
     /// When the last step was.
     last: Timestamp,
     metrics: Metrics,
@@ -112,6 +116,7 @@ impl Engine {
             queue: BTreeSet::new(),
             places: Places::default(),
             numbers: 0,
+            sent: 0,
             running: HashMap::new(),
             environment,
             offset: None,
@@ -120,6 +125,7 @@ impl Engine {
             leading: Leading::Not,
             latest_term: 0,
             last_vouched: None,
+            led_since: None,
             last: Timestamp::MIN,
             metrics,
             output: Output::default(),
@@ -172,6 +178,8 @@ impl Engine {
 
     /// What was planned by the old clock would come too late: everything is looked at now. Verdicts of the old clock are not believed until then.
     fn clock_was_set_back(&mut self, now: Timestamp) {
+        let server = self.server(now);
+        self.queue.clear();
         let kinds = std::mem::take(&mut self.asking);
         self.agenda.clear();
         for kind in kinds {
@@ -184,6 +192,7 @@ impl Engine {
         self.sources.grants.clock_was_set_back(now);
         for (key, check) in &mut self.checks {
             check.settling_until = check.settling_until.min(now);
+            check.probing.due = check.probing.due.map(|due| due.min(server));
             if let Some(sent) = &mut check.sent {
                 sent.at = now.min(sent.at);
             }
@@ -470,7 +479,9 @@ impl Engine {
                     let state = State { message, ..State::clone(&check.state) };
                     self.settled(key, state, now);
                 }
-                return self.turn_stale_and_schedule(key, now);
+                self.turn_stale(key, now);
+                self.sync_status(key, now);
+                return self.schedule(key, now);
             }
         };
         if let Evaluation::Observed(list) = &evaluation {
@@ -482,11 +493,6 @@ impl Engine {
         let mut state = settle(&plan.settings, &check.state, evaluation, Duration::ZERO, now);
         state.holds_until = [state.holds_until, holds_until].into_iter().flatten().min();
         self.settled(key, state, now);
-    }
-
-    fn turn_stale_and_schedule(&mut self, key: &CheckKey, now: Timestamp) {
-        self.turn_stale(key, now);
-        self.schedule(key, now);
     }
 
     /// A passing verdict that nobody renewed is no longer one. What another replica observed is judged by the watermark, each time it is asked for.

@@ -263,7 +263,13 @@ impl ReadObjects for Reader<'_> {
         })
     }
 
-    fn get<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<&'a DynamicObject>, NotSynced> {
+    fn get<'a>(
+        &'a self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<&'a DynamicObject>, NotSynced> {
         let objects = self.objects(api_version, kind, namespace, Some(name))?;
         Ok(objects.get(namespace.unwrap_or_default()).and_then(|objects| objects.get(name)).map(AsRef::as_ref))
     }

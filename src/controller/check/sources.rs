@@ -80,8 +80,10 @@ pub struct Asker<'a> {
 struct Need<'a> {
     kind: KindKey,
     place: NeedPlace<'a>,
-    name: Option<&'a str>,
+    name: Option<String>,
     quiet: bool,
+    /// These are what the check is about; the rest is read besides.
+    target: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -188,20 +190,14 @@ impl Sources {
     pub fn evaluate(&mut self, asker: Asker<'_>, probe: &dyn LiveProbe, reads: &mut Reads, members: &[MemberFact]) -> Found {
         match self.prepare(asker, probe, reads) {
             Ok(target) => self.look(asker, probe, reads, members, target.as_ref()),
-            Err(found) => {
-                // Who may not read holds no watch.
-                if matches!(&found, Found::Evaluation(Evaluation::Impossible(passing::FORBIDDEN | passing::INVALID_SPEC, _))) {
-                    self.unwatch(asker.key, reads);
-                }
-                found
-            }
+            Err(found) => found,
         }
     }
 
     /// Sees to it that everything that the probe reads may be read and is watched. Returns the watch of the targets.
     fn prepare(&mut self, asker: Asker<'_>, probe: &dyn LiveProbe, reads: &mut Reads) -> Result<Option<WatchKey>, Found> {
         let targets = asker.plan.targets.as_ref();
-        let mut watch = None;
+        let mut needs = Vec::new();
         if let Some(targets) = targets {
             let kind = KindKey { api_version: targets.api_version.as_str().into(), kind: targets.kind.as_str().into() };
             let place = targets.namespaces.as_ref().map_or(NeedPlace::Own, NeedPlace::Selected);
@@ -209,7 +205,7 @@ impl Sources {
                 Which::Named(name) => Some(name.as_str()),
                 Which::Selected(_) => None,
             };
-            watch = Some(self.provide(asker, reads, &Need { kind, place, name, quiet: false }, true)?);
+            needs.push(Need { kind, place, name: name.map(str::to_owned), quiet: false, target: true });
         }
         for Related { api_version, kind, place, name, quiet } in probe.reads() {
             let kind = KindKey { api_version: api_version.into(), kind: kind.into() };
@@ -219,13 +215,20 @@ impl Sources {
                 (Place::Everywhere, _) => NeedPlace::Everywhere,
                 (Place::Owned(namespace), _) => NeedPlace::Owned(namespace),
             };
-            self.provide(asker, reads, &Need { kind, place, name: name.as_deref(), quiet }, false)?;
+            needs.push(Need { kind, place, name, quiet, target: false });
         }
-        Ok(watch)
+        // All of it is begun at once; what is missing first is told.
+        let mut provided: Vec<Result<WatchKey, Found>> = needs.iter().map(|need| self.provide(asker, reads, need)).collect();
+        if let Some(missing) = provided.iter().position(Result::is_err) {
+            return provided.swap_remove(missing).map(Some);
+        }
+        let target = needs.iter().position(|need| need.target);
+        Ok(target.and_then(|target| provided.swap_remove(target).ok()))
     }
 
     /// A kind that is served, which may be read, in a watch.
-    fn provide(&mut self, asker: Asker<'_>, reads: &mut Reads, need: &Need<'_>, target: bool) -> Result<WatchKey, Found> {
+    fn provide(&mut self, asker: Asker<'_>, reads: &mut Reads, need: &Need<'_>) -> Result<WatchKey, Found> {
+        let target = need.target;
         let served = self.served(asker.key, reads, &need.kind)?;
         let own: Arc<str> = match need.place {
             NeedPlace::Owned(namespace) => namespace.into(),
@@ -237,10 +240,17 @@ impl Sources {
             NeedPlace::Selected(_) | NeedPlace::Everywhere => None,
         };
         if !matches!(need.place, NeedPlace::Owned(_)) {
-            self.permit(asker, reads, need, &served.resource, namespace.as_ref())?;
+            let permitted = self.permit(asker, reads, need, &served.resource, namespace.as_ref());
+            // Who may not read holds no watch.
+            if let Err(found) = permitted {
+                if matches!(found, Found::Evaluation(_)) {
+                    self.unwatch(asker.key, reads);
+                }
+                return Err(found);
+            }
         }
         // Targets of one kind share a watch, also those that are named. What else is needed of a name is watched alone.
-        let one = need.name.filter(|_| !target);
+        let one = need.name.as_deref().filter(|_| !target);
         let key = WatchKey { kind: need.kind.clone(), namespace: namespace.clone(), name: one.map(Into::into) };
         if !reads.watches.contains(&key) {
             let effects = &mut self.effects;
@@ -248,7 +258,7 @@ impl Sources {
                 effects.push(Effect::Watch(key.clone(), served.clone()));
                 Watched::default()
             });
-            let interest = match need.name {
+            let interest = match need.name.as_deref() {
                 _ if need.quiet => Interest::Quiet,
                 Some(name) => Interest::One(namespace.as_deref().unwrap_or_default(), name),
                 None => Interest::All,
@@ -284,6 +294,7 @@ impl Sources {
             KindState::Served(served) => Ok(served.clone()),
             KindState::Unserved(message) => {
                 let message = format!("spec.targets.kind: {message}");
+                self.unwatch(check, reads);
                 Err(Found::Evaluation(Evaluation::Impossible(passing::INVALID_SPEC, message)))
             }
         }
@@ -305,7 +316,7 @@ impl Sources {
             namespace: namespace.cloned(),
             name: name.map(Into::into),
         };
-        match (need.place, need.name) {
+        match (need.place, need.name.as_deref()) {
             // The right to get all of them is asked for first, because many checks share the answer.
             (_, Some(name)) => match self.ask(asker, reads, of("get", namespace, None))? {
                 Ok(()) => Ok(()),
@@ -316,7 +327,8 @@ impl Sources {
                 let Some(namespaces) = self.namespaces.clone() else {
                     return Err(Found::Waiting("the namespaces are not known yet".to_owned()));
                 };
-                let selected: Vec<&String> = namespaces.iter().filter(|(_, labels)| selector.matches(labels)).map(|(name, _)| name).collect();
+                let selected: Vec<&String> =
+                    namespaces.iter().filter(|(_, labels)| selector.matches(labels)).map(|(name, _)| name).collect();
                 if selected.is_empty() || selected.len() > MAX_NAMESPACES {
                     return Err(forbidden(refused));
                 }
@@ -386,14 +398,7 @@ impl Sources {
         Ok(())
     }
 
-    fn look(
-        &self,
-        asker: Asker<'_>,
-        probe: &dyn LiveProbe,
-        reads: &Reads,
-        members: &[MemberFact],
-        watch: Option<&WatchKey>,
-    ) -> Found {
+    fn look(&self, asker: Asker<'_>, probe: &dyn LiveProbe, reads: &Reads, members: &[MemberFact], watch: Option<&WatchKey>) -> Found {
         let reader = Reader { watches: &self.watches, own: &reads.watches, now: asker.now };
         let namespace = &asker.key.namespace;
         let observe = |targets: &[&DynamicObject]| {
@@ -428,7 +433,9 @@ impl Sources {
     fn selected<'a>(&self, targets: &TargetPlan, objects: &'a Objects, own: Option<&str>) -> Vec<&'a DynamicObject> {
         let known = self.namespaces.as_deref();
         let there = |namespace: &str| match (&targets.namespaces, own) {
-            (Some(selector), None) if !namespace.is_empty() => known.and_then(|all| all.get(namespace)).is_some_and(|labels| selector.matches(labels)),
+            (Some(selector), None) if !namespace.is_empty() => {
+                known.and_then(|all| all.get(namespace)).is_some_and(|labels| selector.matches(labels))
+            }
             _ => true,
         };
         match &targets.which {

@@ -88,8 +88,10 @@ fn the_strictest_gate_wins_and_is_named_first() {
 
 #[test]
 fn a_selector_finds_checks_counts_each_once_and_must_find_one() {
-    let labelled =
-        |name: &str, standing| CheckFact { labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()), ..fact("shop", name, standing) };
+    let labelled = |name: &str, standing| CheckFact {
+        labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()),
+        ..fact("shop", name, standing)
+    };
     let references = json!([{"selector": {"matchLabels": {"tier": "infra"}}}, {"name": "dns"}, {"selector": {}}]);
     let gate = xgate("chaos", spec(&[], json!({"checks": references})));
     let facts =
@@ -107,8 +109,10 @@ fn a_selector_finds_checks_counts_each_once_and_must_find_one() {
         ]
     );
     // Checks of another namespace do not count.
-    let elsewhere =
-        Known::of([CheckFact { labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()), ..fact("other", "dns", Standing::Passing) }]);
+    let elsewhere = Known::of([CheckFact {
+        labels: Arc::new([("tier".to_owned(), "infra".to_owned())].into()),
+        ..fact("other", "dns", Standing::Passing)
+    }]);
     assert_eq!(judged(&gate, &elsewhere).answer, Response::Deny);
 }
 
@@ -204,7 +208,9 @@ fn a_verdict_that_turned_stale_is_answered_as_stale_before_and_after_the_engine_
 #[test]
 fn an_answer_that_ran_out_or_lies_in_the_future_says_so() {
     let gate = xgate("chaos", spec(&["a"], json!({})));
-    let with = |state: State| judged(&gate, &Known::of([CheckFact { state: Arc::new(state), ..fact("shop", "a", Standing::Passing) }])).causes.remove(0);
+    let with = |state: State| {
+        judged(&gate, &Known::of([CheckFact { state: Arc::new(state), ..fact("shop", "a", Standing::Passing) }])).causes.remove(0)
+    };
     let ran_out = with(State { holds_until: Some(at(0)), ..state(Standing::Passing) });
     assert_eq!((ran_out.kind, ran_out.message.as_str()), (CauseKind::Unknown, "its answer has just run out and is being renewed"));
     let future = with(State { evaluated_at: Some(at(60)), stale_at: Some(at(180)), ..state(Standing::Passing) });

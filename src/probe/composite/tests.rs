@@ -53,7 +53,8 @@ fn each_member_is_a_target_and_what_is_not_known_is_an_error() {
 
 #[test]
 fn an_expression_over_verdicts_is_one_target() {
-    let spec = || json!({"checks": [{"name": "a"}, {"name": "b"}], "expression": "verdicts['a'] == 'Passing' || verdicts['b'] == 'Passing'"});
+    let spec =
+        || json!({"checks": [{"name": "a"}, {"name": "b"}], "expression": "verdicts['a'] == 'Passing' || verdicts['b'] == 'Passing'"});
     let of = |a, b| observe(spec(), &[member("a", a), member("b", b)]).remove(0);
     assert_eq!(of(Some(Standing::Failing), Some(Standing::Passing)).outcome, Outcome::Pass);
     let failing = of(Some(Standing::Failing), Some(Standing::Failing));

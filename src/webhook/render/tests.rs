@@ -191,7 +191,11 @@ fn the_id_stays_in_the_first_line_however_long_the_rest_is() {
     let long = "𐍈".repeat(2000);
     let observation = Observation::new(&long, Outcome::Fail, "X", &long).measured(&long, &long);
     let state = settled(Evaluation::Observed(vec![observation]), at(-1));
-    let facts = Known::of([CheckFact { state: std::sync::Arc::new(state), remediation: Some(long.into()), ..fact("shop", "a", Standing::Failing) }]);
+    let facts = Known::of([CheckFact {
+        state: std::sync::Arc::new(state),
+        remediation: Some(long.into()),
+        ..fact("shop", "a", Standing::Failing)
+    }]);
     let text = denied(&["a", "b"], &facts);
     assert!(text.len() <= MAX_MESSAGE_BYTES);
     assert!(text.lines().next().unwrap().ends_with("[d-7f3a9c0177]"), "{text}");

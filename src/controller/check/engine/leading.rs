@@ -1,11 +1,11 @@
 //! Leading and following: taking over, vouching, and going by what another vouches for. The protocol is in `docs/freshness.md`.
 
 use super::super::objects::CheckKey;
-use super::tracked::Check;
+use super::tracked::{CATCH_UP, Check, PROBATION};
 use super::{Engine, Item, Leading};
 use crate::api::PreflightCheckStatus;
 use crate::core::clock_offset::Offset;
-use crate::core::coverage::{Beat, Coverage};
+use crate::core::coverage::{Beat, Coverage, OVERDUE_AFTER};
 use crate::core::freshness::{Basis, Freshness, Watermark};
 use crate::core::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 const VOUCHED_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// A clock that moved by more than that was set, and what was planned by it is planned again.
 const CLOCK_WAS_SET: SignedDuration = SignedDuration::from_millis(500);
-/// How many prompt evaluations it takes until a check that was overdue is vouched for again: what is slow each time must not be written each time.
-const PROBATION: u32 = 10;
 
 impl Engine {
     /// Whether this replica leads is told.
@@ -57,6 +55,7 @@ impl Engine {
         }
         let Some(coverage) = Coverage::begin(term, self.revision, before) else { return };
         self.leading = Leading::Yes(term, coverage);
+        self.led_since = Some(now);
         let keys: Vec<CheckKey> = self.checks.keys().cloned().collect();
         for key in keys {
             if let Some(check) = self.checks.get_mut(&key) {
@@ -128,11 +127,13 @@ impl Engine {
     pub(super) fn vouch(&mut self, now: Timestamp) {
         let server = self.server(now);
         let Leading::Yes(_, coverage) = &mut self.leading else { return };
-        let overdue: Vec<(CheckKey, Timestamp)> = coverage.overdue(server).map(|(key, since)| (key.clone(), since)).collect();
+        // What was missed before this leadership is being made up for: meanwhile the watermark stands still, and nothing is written for it.
+        let patient = self.led_since.is_some_and(|since| now.duration_since(since) < CATCH_UP + OVERDUE_AFTER);
+        let late = coverage.overdue(server).filter(|_| !patient);
+        let overdue: Vec<(CheckKey, Timestamp)> = late.map(|(key, since)| (key.clone(), since)).collect();
         for (key, since) in overdue {
             let Some(check) = self.checks.get_mut(&key).filter(|check| !check.is_writing()) else { continue };
-            check.probing.overdue_since.get_or_insert(since);
-            check.probing.on_probation = PROBATION;
+            check.probing.is_overdue(since);
             self.sync_status(&key, now);
         }
         if let Leading::Yes(_, coverage) = &mut self.leading {

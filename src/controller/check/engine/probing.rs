@@ -102,10 +102,15 @@ impl Engine {
         if !self.leads() {
             return self.restore_reported(key, now);
         }
-        let hindered = self.obstacle(key, plan, now).is_some();
+        let obstacle = self.obstacle(key, plan, now);
         let Some(check) = self.checks.get(key) else { return };
         let idle = check.probing.running.is_none() && check.state.evaluated_at.is_some();
-        if idle && hindered != check.is_blocked() {
+        let news = match &obstacle {
+            Some(Ok(Evaluation::Impossible(reason, message))) => check.state.reason != *reason || check.state.message != *message,
+            Some(_) => false,
+            None => check.is_blocked(),
+        };
+        if idle && news {
             self.evaluate_now_if_new(key, now);
         }
         self.schedule(key, now);
@@ -190,14 +195,7 @@ impl Engine {
     }
 
     /// Takes in what an evaluation came to, and plans the next.
-    fn finish(
-        &mut self,
-        key: &CheckKey,
-        evaluation: Evaluation,
-        (due, began): (Timestamp, Timestamp),
-        duration: Duration,
-        now: Timestamp,
-    ) {
+    fn finish(&mut self, key: &CheckKey, evaluation: Evaluation, (due, began): (Timestamp, Timestamp), duration: Duration, now: Timestamp) {
         // What was seen is as old as the beginning of the look.
         let (server, seen_at) = (self.server(now), self.local(began).min(now));
         let Some(check) = self.checks.get_mut(key) else { return };
@@ -215,9 +213,7 @@ impl Engine {
         probing.not_before = None;
         probing.due = match plan.reuse {
             ReusePolicy::UntilSpecChanges if passes => None,
-            ReusePolicy::ForSeconds if passes => {
-                server.checked_add(plan.reuse_for).ok().map(|at| beat.after(at))
-            }
+            ReusePolicy::ForSeconds if passes => server.checked_add(plan.reuse_for).ok().map(|at| beat.after(at)),
             _ => Some(beat.after(server)),
         };
         check.basis = Basis::Observed;

@@ -134,24 +134,26 @@ impl Engine {
     /// Sends a status. Of a probed check there is one on its way at most, and only in place of what is known to be there.
     fn write(&mut self, key: &CheckKey, now: Timestamp) {
         let server = self.server(now);
-        let Some(check) = self.checks.get(key) else { return };
+        let Some(check) = self.checks.get_mut(key) else { return };
         let passes = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning);
+        let forgiven = check.state.reason == passing::THRESHOLD_PENDING;
         let ordinary = check.active().is_some_and(|plan| plan.probed().is_some() && plan.reuse == ReusePolicy::None);
         let probed = check.is_probed();
-        let mut overdue_since = check.probing.overdue_since;
         if let Leading::Yes(_, coverage) = &mut self.leading
             && probed
             && coverage.write(key, server) == Mark::Overdue
             && passes
             && ordinary
+            && !forgiven
         {
-            overdue_since = overdue_since.or(Some(server));
+            check.probing.is_overdue(server);
         }
+        let Some(check) = self.checks.get(key) else { return };
         let written = check.sent.as_ref().map(|sent| sent.status.as_ref()).or(check.seen.as_deref());
-        let status = check_status::compose(written, &self.view(check, overdue_since), now);
+        let status = check_status::compose(written, &self.view(check, check.probing.overdue_since), now);
         let guard = check.revision;
-        self.numbers += 1;
-        let number = self.numbers;
+        self.sent += 1;
+        let number = self.sent;
         let Some(check) = self.checks.get_mut(key) else { return };
         check.sent = Some(Sent { status: status.clone(), at: now, number, guard, answered: false });
         check.contradicted = false;

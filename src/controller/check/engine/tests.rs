@@ -2,14 +2,14 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 
-use super::*;
 use super::super::access::Access;
-use crate::cluster::discovery::Served;
+use super::*;
 use crate::api::PreflightCheckStatus;
 use crate::api::conditions::{PASSING, READY, get};
+use crate::cluster::discovery::Served;
+use crate::core::freshness::{Freshness, standing};
 use crate::core::gate::testing::at;
 use crate::core::observation::{Observation, Outcome};
-use crate::core::freshness::{Freshness, standing};
 use crate::core::verdict::Standing;
 use kube::api::DynamicObject;
 use kube::core::discovery::ApiResource;
@@ -52,7 +52,8 @@ fn watch(of: &str) -> WatchKey {
 
 fn served(of: &str) -> Served {
     let (group, plural) = if of == "Pod" { ("", "pods".to_owned()) } else { ("apps", format!("{}s", of.to_lowercase())) };
-    let resource = ApiResource { group: group.into(), version: "v1".into(), api_version: kind(of).api_version.to_string(), kind: of.into(), plural };
+    let resource =
+        ApiResource { group: group.into(), version: "v1".into(), api_version: kind(of).api_version.to_string(), kind: of.into(), plural };
     Served { resource, namespaced: true }
 }
 
@@ -145,7 +146,8 @@ impl World {
     fn tell_granting(&mut self, inputs: impl IntoIterator<Item = Input>, granted: impl Fn(&Access) -> bool) -> &Output {
         let mut output = self.engine.step(inputs, self.now);
         let mut answered = 0;
-        loop {
+        for round in 0.. {
+            assert!(round < 100, "there is always something more to do");
             let asked = |e: &Effect| if let Effect::Authorize(access) = e { Some(access.clone()) } else { None };
             let questions: Vec<Access> = output.effects.iter().filter_map(asked).collect();
             output.effects.retain(|e| asked(e).is_none());
@@ -169,6 +171,7 @@ impl World {
             output.removed.extend(next.removed);
             output.vouched = next.vouched;
         }
+        unreachable!()
     }
 
     /// When the engine wants to be woken for something else than to vouch.
@@ -228,7 +231,8 @@ impl Output {
     }
 
     fn announced(&self) -> Vec<(&str, bool, &'static str)> {
-        let told = |e: &Effect| if let Effect::Announce(k, _, bad, reason, _) = e { Some((k.name.to_string(), *bad, *reason)) } else { None };
+        let told =
+            |e: &Effect| if let Effect::Announce(k, _, bad, reason, _) = e { Some((k.name.to_string(), *bad, *reason)) } else { None };
         let list: Vec<_> = self.effects.iter().filter_map(told).collect();
         list.into_iter().map(|(n, bad, r)| (&*n.leak(), bad, r)).collect()
     }

@@ -22,7 +22,9 @@ const CONTRADICTED_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 /// How long it is taken for written although nothing was seen since.
 const SILENT_PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 /// Over how long evaluations are spread that were missed while nobody made them.
-const CATCH_UP: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const CATCH_UP: SignedDuration = SignedDuration::from_secs(10);
+/// How many prompt evaluations it takes until a check that was overdue is vouched for again: what is slow each time must not be written each time.
+pub(super) const PROBATION: u32 = 10;
 /// The longest value of the annotation that is kept.
 const MAX_REQUEST_CHARS: usize = 256;
 
@@ -94,6 +96,12 @@ pub(super) struct Probing {
 }
 
 impl Probing {
+    /// An evaluation is overdue, since then.
+    pub(super) fn is_overdue(&mut self, since: Timestamp) {
+        self.overdue_since.get_or_insert(since);
+        self.on_probation = PROBATION;
+    }
+
     /// The next beat: what is due, unless that was brought forward.
     pub(super) fn next(&self, interval: SignedDuration) -> Option<Timestamp> {
         let beat = Beat { anchor: self.anchor, interval };
@@ -168,10 +176,7 @@ impl Check {
 
     /// Whether what it says now is that it was not run at all.
     pub(super) fn is_blocked(&self) -> bool {
-        matches!(
-            self.state.reason,
-            passing::DEPENDENCY_NOT_PASSING | passing::NOT_APPLICABLE | passing::FORBIDDEN | passing::INVALID_SPEC
-        )
+        matches!(self.state.reason, passing::DEPENDENCY_NOT_PASSING | passing::NOT_APPLICABLE | passing::FORBIDDEN | passing::INVALID_SPEC)
     }
 
     /// How long after it was missed an evaluation is made: always the same for a check, and another for each.

@@ -168,6 +168,7 @@ fn a_check_that_is_deleted_leaves_nothing_behind() {
     // What still comes in is for nobody.
     world.tell([objects(Change::Applied(deployment("web", true))), Input::Written(key("a"), 1, None)]);
     world.tell([Input::Probed(key("c"), 1, Observation::new("x", Outcome::Pass, "x", "x"))]);
+    world.run_until(at(100));
     assert_eq!((world.engine.places.taken(), world.planned()), (0, None));
 }
 

@@ -204,6 +204,8 @@ fn a_clock_that_is_set_back_makes_everything_due_at_once() {
     assert_eq!((world.standing("a"), world.standing("b")), (Standing::Unknown, Standing::Unknown));
     let output = world.tell([]);
     assert_eq!(output.probes().len(), 1);
+    let behind = Offset { earliest: SignedDuration::from_hours(1), latest: SignedDuration::from_hours(1) };
+    world.tell([Input::Clock(behind)]);
     assert_eq!(world.standing("a"), Standing::Passing);
     // The break of the watch counts from now.
     assert_eq!(world.wait(millis(5000)).fact("a"), Some((Verdict::Unknown, "EvaluationError")));
