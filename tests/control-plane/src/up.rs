@@ -9,6 +9,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// There is no kubelet, so the Deployment's pods never run, and its check fails until none are wanted.
 const WHAT_TO_TRY: &str = "  kubectl create namespace shop
   kubectl config set-context --current --namespace=shop
+  kubectl create rolebinding preflight --clusterrole=holdpoint-reader --serviceaccount=shop:default
   kubectl create -f examples/demo/deployment.yaml -f examples/demo/check.yaml -f examples/demo/gates.yaml
   kubectl wait --for=condition=Ready xgate --all
   kubectl create -f examples/demo/podchaos.yaml     # refused: there is no kubelet, so no replica becomes available
