@@ -190,6 +190,27 @@ fn the_policy_binds_agents_to_their_own_host() {
 }
 
 #[test]
+fn every_probe_has_an_example_and_a_section_that_names_it() {
+    let read = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let definition = objects(&read("crds/holdpoint.dev_preflightchecks.yaml")).remove(0);
+    let probes = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/probe/properties").unwrap();
+    let probes = probes.as_object().unwrap();
+    assert!(probes.len() >= 14, "{} probes only", probes.len());
+    let docs = read("docs/checks.md");
+    for probe in probes.keys() {
+        let dashed = probe.chars().map(|c| if c.is_ascii_uppercase() { format!("-{}", c.to_ascii_lowercase()) } else { c.to_string() });
+        let example = format!("examples/probes/{}.yaml", dashed.collect::<String>());
+        assert!(
+            objects(&read(&example)).iter().any(|o| o.pointer(&format!("/spec/probe/{probe}")).is_some()),
+            "{example} shows no {probe}"
+        );
+        for expected in [format!("\n### {probe}\n"), format!("](#{})", probe.to_lowercase()), format!("](../{example})")] {
+            assert!(docs.contains(&expected), "docs/checks.md lacks {expected:?} of {probe}");
+        }
+    }
+}
+
+#[test]
 fn the_operator_finds_what_it_fills_in_empty() {
     let objects = installed();
     let find = |kind: &str| objects.iter().find(|o| text(o, "/kind") == kind).unwrap();

@@ -13,15 +13,15 @@ fn what_no_gate_names_works_however_the_operator_is_removed() {
     // The Deployment and the namespace first, as people do.
     admin.ok(&["delete", "deployment", "holdpoint", "-n", "holdpoint-system", "--wait=false"]).unwrap();
     world.operator().terminate().unwrap();
-    admin.ok(&["delete", "namespace", "holdpoint-system", "--wait=false"]).unwrap();
+    admin.ok(&["delete", "namespace", "holdpoint-system", "holdpoint-hosts", "--wait=false"]).unwrap();
     // What no gate names works, and so does stopping and removing what they hold.
     team.create(&machine("db", "Always"));
     team.deployment("web", 1);
     team.apply(&rollout("web-healthy", "web"));
     team.done(&["delete", "vm", "db"], "");
-    eventually("the namespace to be gone", || {
-        let output = admin.run(&["get", "namespace", "holdpoint-system"]).unwrap();
-        ensure(output.stderr.contains("NotFound"), || format!("{output:?}"))
+    eventually("both namespaces to be gone", || {
+        let output = admin.run(&["get", "namespace", "holdpoint-system", "holdpoint-hosts"]).unwrap();
+        ensure(output.stderr.matches("NotFound").count() == 2, || format!("{output:?}"))
     });
     let refused = team.create_refused(&podchaos("kill"));
     assert!(refused.contains("failed calling webhook \"fail.holdpoint.dev\""), "{refused}");
@@ -35,6 +35,9 @@ fn what_no_gate_names_works_however_the_operator_is_removed() {
     });
     admin.ok(&["delete", "customresourcedefinition", "--selector", "app.kubernetes.io/part-of=holdpoint", "--timeout=30s"]).unwrap();
     admin.ok(&["delete", "clusterrole,clusterrolebinding", "--selector", "app.kubernetes.io/part-of=holdpoint"]).unwrap();
-    let left = admin.ok(&["get", "crd,clusterrole,clusterrolebinding,validatingwebhookconfiguration", "-o", "name"]).unwrap();
+    let policies = "validatingadmissionpolicybinding,validatingadmissionpolicy";
+    admin.ok(&["delete", policies, "--selector", "app.kubernetes.io/part-of=holdpoint"]).unwrap();
+    let kinds = format!("crd,clusterrole,clusterrolebinding,validatingwebhookconfiguration,{policies}");
+    let left = admin.ok(&["get", &kinds, "-o", "name"]).unwrap();
     assert!(!left.contains("holdpoint"), "{left}");
 }
