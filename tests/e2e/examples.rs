@@ -42,6 +42,22 @@ fn every_example_is_accepted_and_ready() {
 }
 
 #[test]
+fn the_optional_manifests_are_accepted_and_a_tool_can_be_picked() {
+    let optional = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/optional");
+    // Not for real: what the operator may read is other tests' matter.
+    let apply = |file: &str, more: &[&str]| {
+        let path = optional.join(file).to_string_lossy().into_owned();
+        let printed =
+            shared().plane.admin().ok(&[&["apply", "--server-side", "--dry-run=server", "-f", &path][..], more].concat()).unwrap();
+        printed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(apply("read-all-secrets.yaml", &[]).len(), 2);
+    assert!(apply("read-tools.yaml", &[]).len() >= 10);
+    let picked = apply("read-tools.yaml", &["--selector", "holdpoint.dev/tool=kubevirt"]);
+    assert!(matches!(picked.as_slice(), [one] if one.contains("/holdpoint-read-kubevirt ")), "{picked:?}");
+}
+
+#[test]
 fn the_demos_files_do_what_the_demo_shows() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo");
     let team = shared().team("demo");
