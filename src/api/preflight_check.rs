@@ -90,8 +90,8 @@ pub struct PreflightCheckSpec {
     /// How many targets must pass for the check to pass. Default: all, and at least one.
     #[serde(default)]
     pub quorum: Quorum,
-    /// Seconds from one evaluation of a probed check (http, tcp) to the next. Live checks are evaluated when what they watch changes,
-    /// and once an interval besides. Default: 30. Range: 1 to 86400.
+    /// Seconds from one evaluation of a probed check (http, tcp, keys) to the next. Live checks are evaluated when what they watch changes; once an
+    /// interval besides only while a threshold is pending. Default: 30. Range: 1 to 86400.
     #[serde(default = "thirty")]
     #[schemars(range(min = 1, max = 86_400))]
     pub interval_seconds: i32,
@@ -103,7 +103,7 @@ pub struct PreflightCheckSpec {
     #[serde(default)]
     pub retries: Retries,
     /// How many consecutive evaluations must fail before the verdict turns Failing. A live check is evaluated at every change of what it
-    /// watches, and once an interval. Default: 1. Range: 1 to 100.
+    /// watches, and once an interval while the threshold is pending. Default: 1. Range: 1 to 100.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: i32,

@@ -195,6 +195,7 @@ fn start(
         metrics: metrics.clone(),
         outbound: outbound(args, client),
         readiness: readiness.clone(),
+        namespace: args.namespace.clone(),
         environment: args.environment.clone(),
         namespaces,
         role: role.clone(),

@@ -17,6 +17,13 @@ fn every_example_is_accepted_and_ready() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = [yaml_files(&examples), yaml_files(&examples.join("probes"))].concat();
     assert!(files.len() >= 20, "{files:?}");
+    // What examples look at of other tools.
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/optional/read-tools.yaml");
+    shared()
+        .plane
+        .admin()
+        .ok(&["apply", "--server-side", "-f", &tools.to_string_lossy(), "--selector", "holdpoint.dev/tool=argo"])
+        .unwrap();
     let teams: Vec<_> = files.iter().map(|file| (file, shared().team("example"))).collect();
     for (_, team) in &teams {
         team.may_read_the_cluster();

@@ -26,7 +26,7 @@ use super::sources::{Asker, Found, Reads, Sources};
 use crate::api::PreflightCheck;
 use crate::api::conditions::passing;
 use crate::cluster::watch::Change;
-use crate::core::check_status::transitions;
+use crate::core::check_status::{restore, transitions};
 use crate::core::clock_offset::Offset;
 use crate::core::coverage::Coverage;
 use crate::core::freshness::{Basis, Revision, Watermark};
@@ -336,7 +336,10 @@ impl Engine {
         now: Timestamp,
     ) {
         let parsed = Parsed::of(&object.spec, self.environment_of(&key.namespace).as_deref());
-        let state = unevaluated(&parsed, history);
+        let mut state = unevaluated(&parsed, history);
+        // A check that failed, and has not passed for long enough since, is not taken for recovered because a replica starts.
+        let written = object.status.as_ref().and_then(|status| restore(status, object.metadata.generation));
+        state.recovering = written.is_some_and(|written| written.recovering);
         self.metrics.verdict(&key.namespace, &key.name, None, Some(word(state.verdict)));
         let (request, revision) = (request_of(&object), revision_of(&object));
         let labels = object.metadata.labels.clone().unwrap_or_default();

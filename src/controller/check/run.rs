@@ -7,13 +7,14 @@ use crate::api::PreflightCheck;
 use crate::clock;
 use crate::cluster::access::{Question, allowed};
 use crate::cluster::apply::{Ended, ObjectRef, StatusWriter};
-use crate::cluster::contact::{Contact, Proof};
+use crate::cluster::contact::{Contact, LEASE, Proof};
 use crate::cluster::discovery::{self, Served};
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::lease::Role;
 use crate::cluster::snapshot::{Labels, Snapshot};
 use crate::cluster::watch::{Change, watch_dynamic, watch_from};
-use crate::core::freshness::{Freshness, Revision, Watermark};
+use crate::core::clock_offset::Offset;
+use crate::core::freshness::{CLOCK_BUDGET, Freshness, Revision, Watermark};
 use crate::probe::{self, Outbound};
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -54,6 +55,8 @@ pub struct CheckController {
     pub outbound: Outbound,
     /// Told when all checks are known.
     pub readiness: Readiness,
+    /// The operator's namespace: Events about the operator itself are about its Lease there.
+    pub namespace: String,
     /// The environment of checks whose namespace names none.
     pub environment: Option<String>,
     /// The labels of all namespaces, once they are known.
@@ -147,13 +150,43 @@ async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<I
 impl Shell {
     /// What may be believed is another with each proof.
     fn proved(&mut self, proof: Proof) {
+        let was_right = self.freshness.offset.is_none() || self.freshness.clock_is_right();
         self.freshness.proved_at = proof.proved_at;
         self.freshness.offset = proof.offset;
+        if let Some(offset) = proof.offset.filter(|_| self.freshness.clock_is_right() != was_right) {
+            self.tell_of_clock(offset, !was_right);
+        }
         self.context.snapshot.publish_freshness(self.freshness.clone());
     }
 
+    /// A clock that is wrong makes verdicts unknown, so it is told of, and again when it is right.
+    fn tell_of_clock(&self, offset: Offset, right: bool) {
+        let (off, budget) = (offset.earliest.as_secs(), CLOCK_BUDGET.as_secs());
+        let note = if right {
+            format!("the operator's clock is again within {budget} s of the API server's")
+        } else {
+            format!(
+                "the operator's clock is {off} s from the API server's, more than {budget} s: verdicts of probed checks are not believed"
+            )
+        };
+        if right {
+            tracing::info!("{note}");
+        } else {
+            tracing::error!("{note}");
+        }
+        let regarding = ObjectReference {
+            api_version: Some("coordination.k8s.io/v1".to_owned()),
+            kind: Some("Lease".to_owned()),
+            name: Some(LEASE.to_owned()),
+            namespace: Some(self.context.namespace.clone()),
+            ..ObjectReference::default()
+        };
+        let reason = if right { "ClockInStep" } else { "ClockSkewed" };
+        self.context.events.publish(Happening { regarding, related: None, warning: !right, reason, action: "CompareClocks", note });
+    }
+
     async fn act(&mut self, output: Output, complete: bool, leads: bool) {
-        let changed = !output.facts.is_empty() || !output.removed.is_empty();
+        let changed = output.news || !output.removed.is_empty();
         self.context.snapshot.publish_checks(output.facts, &output.removed, complete);
         if let Some(reached) = output.reached {
             self.freshness.watermark = Some(reached);

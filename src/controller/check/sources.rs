@@ -86,6 +86,25 @@ struct Need<'a> {
     target: bool,
 }
 
+/// Objects that may be read: how their kind is served, and in which namespace they are.
+struct Allowed {
+    served: Served,
+    namespace: Option<Arc<str>>,
+}
+
+/// All of them, or what is wrong with one. That nothing can come of it is told before that something is awaited.
+fn all<T>(results: Vec<Result<T, Found>>) -> Result<Vec<T>, Found> {
+    let (mut good, mut waiting) = (Vec::new(), None);
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(found @ Found::Evaluation(_)) => return Err(found),
+            Err(found @ Found::Waiting(_)) => waiting = waiting.or(Some(found)),
+        }
+    }
+    waiting.map_or(Ok(good), Err)
+}
+
 #[derive(Clone, Copy)]
 enum NeedPlace<'a> {
     Own,
@@ -217,18 +236,21 @@ impl Sources {
             };
             needs.push(Need { kind, place, name, quiet, target: false });
         }
-        // All of it is begun at once; what is missing first is told.
-        let mut provided: Vec<Result<WatchKey, Found>> = needs.iter().map(|need| self.provide(asker, reads, need)).collect();
-        if let Some(missing) = provided.iter().position(Result::is_err) {
-            return provided.swap_remove(missing).map(Some);
-        }
+        let allowed: Vec<Result<Allowed, Found>> = needs.iter().map(|need| self.allow(asker, reads, need)).collect();
+        let allowed = all(allowed).inspect_err(|found| {
+            // Who may not read all of it holds no watch.
+            if matches!(found, Found::Evaluation(Evaluation::Impossible(passing::FORBIDDEN | passing::INVALID_SPEC, _))) {
+                self.unwatch(asker.key, reads);
+            }
+        })?;
+        let provided = needs.iter().zip(allowed).map(|(need, allowed)| self.provide(asker, reads, need, allowed)).collect();
+        let mut provided = all(provided)?;
         let target = needs.iter().position(|need| need.target);
-        Ok(target.and_then(|target| provided.swap_remove(target).ok()))
+        Ok(target.map(|target| provided.swap_remove(target)))
     }
 
-    /// A kind that is served, which may be read, in a watch.
-    fn provide(&mut self, asker: Asker<'_>, reads: &mut Reads, need: &Need<'_>) -> Result<WatchKey, Found> {
-        let target = need.target;
+    /// Where objects are, if their kind is served and the check's account may read them there.
+    fn allow(&mut self, asker: Asker<'_>, reads: &mut Reads, need: &Need<'_>) -> Result<Allowed, Found> {
         let served = self.served(asker.key, reads, &need.kind)?;
         let own: Arc<str> = match need.place {
             NeedPlace::Owned(namespace) => namespace.into(),
@@ -240,15 +262,14 @@ impl Sources {
             NeedPlace::Selected(_) | NeedPlace::Everywhere => None,
         };
         if !matches!(need.place, NeedPlace::Owned(_)) {
-            let permitted = self.permit(asker, reads, need, &served.resource, namespace.as_ref());
-            // Who may not read holds no watch.
-            if let Err(found) = permitted {
-                if matches!(found, Found::Evaluation(_)) {
-                    self.unwatch(asker.key, reads);
-                }
-                return Err(found);
-            }
+            self.permit(asker, reads, need, &served.resource, namespace.as_ref())?;
         }
+        Ok(Allowed { served, namespace })
+    }
+
+    /// The watch in which they are.
+    fn provide(&mut self, asker: Asker<'_>, reads: &mut Reads, need: &Need<'_>, allowed: Allowed) -> Result<WatchKey, Found> {
+        let (Allowed { served, namespace }, target) = (allowed, need.target);
         // Targets of one kind share a watch, also those that are named. What else is needed of a name is watched alone.
         let one = need.name.as_deref().filter(|_| !target);
         let key = WatchKey { kind: need.kind.clone(), namespace: namespace.clone(), name: one.map(Into::into) };
@@ -294,7 +315,6 @@ impl Sources {
             KindState::Served(served) => Ok(served.clone()),
             KindState::Unserved(message) => {
                 let message = format!("spec.targets.kind: {message}");
-                self.unwatch(check, reads);
                 Err(Found::Evaluation(Evaluation::Impossible(passing::INVALID_SPEC, message)))
             }
         }

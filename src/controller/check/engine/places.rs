@@ -22,13 +22,13 @@ pub struct Places {
 }
 
 impl Places {
-    /// Takes a place, if there is one.
+    /// Takes a place, if there is one. An empty host is none in particular.
     pub fn take(&mut self, priority: i32, namespace: &Arc<str>, host: &Arc<str>) -> bool {
         let limit = |max: usize| if priority == 0 { max } else { max - max / KEPT };
         let taken = |places: &HashMap<Arc<str>, usize>, key: &Arc<str>| places.get(key).copied().unwrap_or(0);
         let free = self.total < limit(MAX_IN_FLIGHT)
             && taken(&self.by_namespace, namespace) < limit(MAX_PER_NAMESPACE)
-            && taken(&self.by_host, host) < limit(MAX_PER_HOST);
+            && (host.is_empty() || taken(&self.by_host, host) < limit(MAX_PER_HOST));
         if free {
             self.total += 1;
             *self.by_namespace.entry(namespace.clone()).or_default() += 1;

@@ -116,6 +116,17 @@ fn what_the_account_may_not_read_is_not_watched_and_told_with_the_commands() {
 }
 
 #[test]
+fn what_is_read_besides_is_asked_for_too_and_nothing_is_watched_without_it() {
+    let mut world = World::with(vec![check("a", json!({"probe": {"rollout": {"maxRestarts": 0}}}))]);
+    let kinds = [Input::Kind(kind("Deployment"), Ok(Some(served("Deployment")))), Input::Kind(kind("Pod"), Ok(Some(served("Pod"))))];
+    let output = world.tell_granting(kinds, |access| &*access.resource != "pods");
+    assert_eq!(output.fact("a"), Some((Verdict::Unknown, "Forbidden")));
+    assert!(output.wants().iter().all(|want| !want.starts_with("watch")), "{:?}", output.wants());
+    world.now += SignedDuration::from_secs(5);
+    assert_eq!(world.tell([]).wants(), ["watch Deployment", "watch Pod"]);
+}
+
+#[test]
 fn an_override_counts_in_its_environment_and_says_so() {
     let overrides = json!({"quorum": {"minPassing": "100%"}, "overrides": [{"environment": "production", "suspend": true}]});
     let mut world = World::watching(vec![check("a", overrides)], vec![deployment("web", true)]);
