@@ -67,18 +67,25 @@ fn setting(name: &str) -> Option<String> {
 
 fn measure(world: &mut World, quiet: Duration) -> Outcome<()> {
     let mut report = report::Report::new();
-    let filled = phases::fill(world)?;
-    report.filled(&filled);
-    let settled = phases::settle(world)?;
-    report.line(&format!(
-        "From the last create until no status was written for {} s: {:.0} s",
-        phases::STILL.as_secs(),
-        settled.as_secs_f64()
-    ));
-    report.quiet(&phases::quiet(world, quiet)?);
-    report.reaction(&reaction::run(world)?);
-    report.flapping(&phases::flapping(world)?);
-    report.restart(&phases::restart(world)?);
+    let outcome = fill_in(&mut report, world, quiet);
+    // What was measured before something failed is worth seeing.
     report.print();
+    outcome
+}
+
+fn fill_in(report: &mut report::Report, world: &mut World, quiet: Duration) -> Outcome<()> {
+    eprintln!("creating everything");
+    report.filled(&phases::fill(world)?);
+    eprintln!("waiting until nothing changes");
+    let settled = phases::settle(world)?;
+    report.line(&format!("From the last create to the last status: {} s.", settled.as_secs()));
+    eprintln!("nothing changes");
+    report.quiet(&phases::quiet(world, quiet)?);
+    eprintln!("Deployments break");
+    report.reaction(&reaction::run(world)?);
+    eprintln!("Deployments flap");
+    report.flapping(&phases::flapping(world)?);
+    eprintln!("starting again");
+    report.restart(&phases::restart(world)?);
     Ok(())
 }

@@ -36,6 +36,8 @@ pub const READY_GATES: &str = "gates";
 const QUEUE: usize = 1024;
 /// How long changes are collected before all gates are looked at: a burst costs one look.
 const COLLECT: Duration = Duration::from_millis(10);
+/// How often all gates are looked at although nothing is new: what is believed of checks changes with time, too.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// How many statuses are written at once.
 const WRITES: usize = 16;
 /// How long decisions are still stored after the signal to stop; of those that are made while requests drain, until none can come.
@@ -208,8 +210,9 @@ impl Shell {
         // A replica that ends leads no longer: it watches nothing any more that it could judge by.
         let term = leads(&self.context.role).filter(|_| !self.ending);
         let leader = term.map(|term| Leader { term, facts: &facts, registered: &registered });
-        let output = self.board.look(leader, Pace { now: clock::now(), hurry: self.ending });
-        self.again = output.again;
+        let now = clock::now();
+        let output = self.board.look(leader, Pace { now, hurry: self.ending });
+        self.again = [output.again, now.checked_add(LOOK_EVERY).ok()].into_iter().flatten().min();
         self.act(output);
     }
 

@@ -68,6 +68,8 @@ pub struct Output {
     pub effects: Vec<Effect>,
     /// Facts to publish.
     pub facts: Vec<CheckFact>,
+    /// Whether one of them says something else than before, and not the same once more.
+    pub news: bool,
     /// Checks that are gone.
     pub removed: Vec<(Arc<str>, Arc<str>)>,
     /// The watermark that this replica may go by, if it is another than before.

@@ -216,6 +216,7 @@ impl Engine {
             ReusePolicy::ForSeconds if passes => server.checked_add(plan.reuse_for).ok().map(|at| beat.after(at)),
             _ => Some(beat.after(server)),
         };
+        self.output.news |= !matches!(check.basis, Basis::Observed);
         check.basis = Basis::Observed;
         let vouched = passes && state.last_pass == Some(seen_at) && plan.reuse == ReusePolicy::None && check.probing.on_probation == 0;
         let changed = check.probing.foreign || self.would_change(key, &state, now);

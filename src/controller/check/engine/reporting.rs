@@ -26,6 +26,8 @@ impl Engine {
         let new = &check.state;
         let worth = |s: &State| (s.verdict, s.reason, s.stale_at, s.holds_until);
         let concerns_others = worth(&old) != worth(new) || old.message != new.message;
+        let content = |s: &State| (s.verdict, s.reason, s.holds_until);
+        let news = content(&old) != content(new) || old.message != new.message || old.summary != new.summary;
         self.metrics.verdict(&key.namespace, &key.name, Some(word(old.verdict)), Some(word(new.verdict)));
         if let Some((bad, reason)) = announcement(check.announced, new).filter(|_| leads) {
             self.output.effects.push(Effect::Announce(key.clone(), check.uid.clone(), bad, reason, new.message.clone()));
@@ -33,7 +35,7 @@ impl Engine {
         if new.evaluated_at.is_some() {
             check.announced = Some(new.verdict);
         }
-        self.publish(key);
+        if news { self.publish(key) } else { self.renew(key) }
         if concerns_others {
             self.dirty.extend(self.relations.askers(key).cloned());
         }
@@ -42,6 +44,12 @@ impl Engine {
     }
 
     pub(super) fn publish(&mut self, key: &CheckKey) {
+        self.output.news = true;
+        self.renew(key);
+    }
+
+    /// Publishes a fact that says the same as before: it was observed once more.
+    fn renew(&mut self, key: &CheckKey) {
         let Some(check) = self.checks.get(key) else { return };
         // A check that went and came back in one step is there.
         self.output.removed.retain(|(namespace, name)| *namespace != key.namespace || *name != key.name);
