@@ -27,11 +27,14 @@ struct Parts {
     namespaces_complete: AtomicBool,
 }
 
+/// Where a check's fact is, swapped whole.
+type Slot = Arc<ArcSwap<CheckFact>>;
+
 /// The checks by namespace and name.
 #[derive(Clone, Debug, Default)]
 pub struct CheckIndex {
     complete: bool,
-    by_namespace: HashMap<Arc<str>, BTreeMap<Arc<str>, Arc<ArcSwap<CheckFact>>>>,
+    by_namespace: HashMap<Arc<str>, BTreeMap<Arc<str>, Slot>>,
 }
 
 /// The checks, and what may be believed of them.

@@ -156,7 +156,6 @@ impl<K: Ord + Clone> Coverage<K> {
     /// same, the object had this content already, and an unanswered write before may still arrive.
     pub fn written(&mut self, key: &K, guard: Revision, acknowledged: Revision) {
         self.revision = self.revision.max(acknowledged);
-        if self.checks.contains_key(key) {}
         self.change(key, |entry| {
             entry.doubtful &= acknowledged <= guard;
             entry.exposed = entry.doubtful || entry.writing == Some(Mark::Covered);

@@ -55,6 +55,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
     fn spec(overrides: serde_json::Value) -> PreflightCheckSpec {
         serde_json::from_value(json!({
             "probe": {"tcp": {"host": "db", "port": 1}}, "timeoutSeconds": 5, "priority": 3,

@@ -65,13 +65,11 @@ impl Plan {
             probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
         ];
         let mut set = arms.into_iter().flatten();
-        match (set.next(), set.next()) {
-            (Some(plan), None) => plan,
-            _ => {
-                p.push(Problem::new("spec.probe", "exactly one probe is required: see `kubectl explain pfc.spec.probe`"));
-                None
-            }
+        if let (Some(plan), None) = (set.next(), set.next()) {
+            return plan;
         }
+        p.push(Problem::new("spec.probe", "exactly one probe is required: see `kubectl explain pfc.spec.probe`"));
+        None
     }
 
     /// The probe's name, as in `spec.probe`.

@@ -36,8 +36,7 @@ fn a_check_that_cannot_work_is_refused_when_it_is_applied() {
         ),
         (
             "{ probe: { rollout: {} } }".to_owned(),
-            "spec.targets: Invalid value: targets are required by the probes rollout, condition and node, \
-             and must be absent for http, tcp and window, which carry their own",
+            "spec.targets: Invalid value: the probes rollout, condition, node, capacity, disruptionBudget, analysis and host need targets",
         ),
         (
             "{ probe: { rollout: {} }, targets: { apiVersion: apps/v1, kind: Deployment, name: a, selector: {} } }".to_owned(),

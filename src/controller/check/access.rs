@@ -180,19 +180,17 @@ pub fn grant(access: &Access) -> String {
         Some(object) => (format!("preflight-{name}-{resource}-{object}"), format!("--verb=get --resource={of} --resource-name={object}")),
         None => (format!("preflight-{name}-{resource}"), format!("--verb=get,list,watch --resource={of}")),
     };
-    match namespace {
-        Some(place) => format!(
+    if let Some(place) = namespace {
+        return format!(
             "kubectl -n {place} create role {role} {right} \
              && kubectl -n {place} create rolebinding {role} --role={role} --serviceaccount={owner}:{name}"
-        ),
-        None => {
-            let role = format!("{role}-{owner}");
-            format!(
-                "kubectl create clusterrole {role} {right} \
-                 && kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount={owner}:{name}"
-            )
-        }
+        );
     }
+    let role = format!("{role}-{owner}");
+    format!(
+        "kubectl create clusterrole {role} {right} \
+         && kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount={owner}:{name}"
+    )
 }
 
 /// What an account may not do, and the commands that change it. It says nothing that the check's author did not write.
@@ -236,7 +234,7 @@ mod tests {
         assert_eq!((grants.permission(&get, &check("a"), at(2)), grants.next_wake()), (Permission::Allowed, Some(at(31))));
         assert_eq!((grants.questions(at(30)).len(), grants.questions(at(31))), (0, vec![get.clone()]));
         assert_eq!(grants.answer(&get, Ok(true), at(31)), HashSet::new(), "nothing changed");
-        assert_eq!(grants.questions(at(61)), [get.clone()]);
+        assert_eq!(grants.questions(at(61)), std::slice::from_ref(&get));
         assert_eq!(grants.answer(&get, Ok(false), at(61)).len(), 2);
         assert_eq!((grants.permission(&get, &check("a"), at(62)), grants.next_wake()), (Permission::Denied, Some(at(66))));
     }

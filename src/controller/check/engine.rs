@@ -457,15 +457,14 @@ impl Engine {
             ProbePlan::Probed(_) => self.look_at_probed(key, &plan, now),
             ProbePlan::Live(probe) => {
                 let hindrance = self.hindrance(key, &plan, now);
-                let found = match hindrance.instead {
-                    Some(evaluation) => Found::Evaluation(evaluation),
-                    None => {
-                        let members = self.members(key, &plan, now);
-                        let Some(check) = self.checks.get_mut(key) else { return };
-                        self.sources.evaluate(Asker { key, plan: &plan, now }, probe.as_ref(), &mut check.reads, &members)
-                    }
+                let members = self.members(key, &plan, now);
+                let members_hold = members.iter().filter_map(|m| m.holds_until).min();
+                let found = if let Some(evaluation) = hindrance.instead {
+                    Found::Evaluation(evaluation)
+                } else {
+                    let Some(check) = self.checks.get_mut(key) else { return };
+                    self.sources.evaluate(Asker { key, plan: &plan, now }, probe.as_ref(), &mut check.reads, &members)
                 };
-                let members_hold = self.members(key, &plan, now).iter().filter_map(|m| m.holds_until).min();
                 let holds_until = [hindrance.holds_until, members_hold].into_iter().flatten().min();
                 self.take_live(key, found, holds_until, now);
             }

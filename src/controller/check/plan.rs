@@ -218,6 +218,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
     fn problems_of(probe: serde_json::Value, kind: &str) -> Vec<(String, String)> {
         let targets = json!({"apiVersion": "v1", "kind": kind, "selector": {}});
         let spec: PreflightCheckSpec = serde_json::from_value(json!({"probe": probe, "targets": targets})).unwrap();

@@ -224,7 +224,7 @@ impl Shell {
                 }
                 Effect::Write(key, number, status, guard) => {
                     let object = ObjectRef::of::<PreflightCheck>(Some(&key.namespace), &key.name);
-                    self.writer.write(object, number, &status, guard).await;
+                    self.writer.write(object, number, &status, guard);
                 }
                 Effect::Announce(key, uid, warning, reason, note) => {
                     self.context.events.publish(Happening {

@@ -340,7 +340,7 @@ impl Sources {
             // The right to get all of them is asked for first, because many checks share the answer.
             (_, Some(name)) => match self.ask(asker, reads, of("get", namespace, None))? {
                 Ok(()) => Ok(()),
-                Err(_) => self.ask(asker, reads, of("get", namespace, Some(name)))?.map_err(forbidden),
+                Err(_) => self.ask(asker, reads, of("get", namespace, Some(name)))?.map_err(|access| forbidden(&access)),
             },
             (NeedPlace::Selected(selector), None) if namespace.is_none() => {
                 let Err(refused) = self.list_and_watch(asker, reads, |verb| of(verb, None, None))? else { return Ok(()) };
@@ -350,18 +350,18 @@ impl Sources {
                 let selected: Vec<&String> =
                     namespaces.iter().filter(|(_, labels)| selector.matches(labels)).map(|(name, _)| name).collect();
                 if selected.is_empty() || selected.len() > MAX_NAMESPACES {
-                    return Err(forbidden(refused));
+                    return Err(forbidden(&refused));
                 }
                 for place in selected {
                     let place: Arc<str> = place.as_str().into();
                     // Which namespaces there are is not told: the account may not know.
                     let Ok(()) = self.list_and_watch(asker, reads, |verb| of(verb, Some(&place), None))? else {
-                        return Err(forbidden(refused));
+                        return Err(forbidden(&refused));
                     };
                 }
                 Ok(())
             }
-            _ => self.list_and_watch(asker, reads, |verb| of(verb, namespace, None))?.map_err(forbidden),
+            _ => self.list_and_watch(asker, reads, |verb| of(verb, namespace, None))?.map_err(|access| forbidden(&access)),
         }
     }
 
@@ -412,7 +412,7 @@ impl Sources {
                 name: name.map(Into::into),
             };
             if self.ask(asker, reads, of(None))?.is_err() {
-                self.ask(asker, reads, of(Some(name)))?.map_err(forbidden)?;
+                self.ask(asker, reads, of(Some(name)))?.map_err(|access| forbidden(&access))?;
             }
         }
         Ok(())
@@ -471,8 +471,8 @@ impl Sources {
     }
 }
 
-fn forbidden(access: Access) -> Found {
-    Found::Evaluation(Evaluation::Impossible(passing::FORBIDDEN, refusal(&access)))
+fn forbidden(access: &Access) -> Found {
+    Found::Evaluation(Evaluation::Impossible(passing::FORBIDDEN, refusal(access)))
 }
 
 fn nothing_found(targets: &TargetPlan, namespace: Option<&str>) -> String {

@@ -92,10 +92,8 @@ impl Engine {
     /// Whether a check is to be evaluated at all.
     pub(super) fn hindrance(&self, key: &CheckKey, plan: &CheckPlan, now: Timestamp) -> Hindrance {
         let instead = |reason, message: String| Some(Evaluation::Impossible(reason, message));
-        if !plan.depends_on.is_empty() || !plan.members().is_empty() {
-            if let Some(circle) = self.circle(key, plan) {
-                return Hindrance { instead: instead(passing::INVALID_SPEC, circle), holds_until: None };
-            }
+        if let Some(circle) = self.circle(key, plan) {
+            return Hindrance { instead: instead(passing::INVALID_SPEC, circle), holds_until: None };
         }
         let (applies, mut holds_until) = self.applies(key, plan, now);
         match applies {

@@ -35,7 +35,11 @@ impl Engine {
         if new.evaluated_at.is_some() {
             check.announced = Some(new.verdict);
         }
-        if news { self.publish(key) } else { self.renew(key) }
+        if news {
+            self.publish(key);
+        } else {
+            self.renew(key);
+        }
         if concerns_others {
             self.dirty.extend(self.relations.askers(key).cloned());
         }
@@ -173,27 +177,23 @@ impl Engine {
         let Some(check) = self.checks.get_mut(key) else { return };
         let Some(sent) = check.sent.as_mut().filter(|sent| sent.number == number) else { return };
         let guard = sent.guard;
-        match revision {
-            Some(revision) => {
-                sent.answered = true;
-                let status = sent.status.clone();
-                check.revision = check.revision.max(revision);
-                if check.seen.as_deref() == Some(&*status) {
-                    check.sent = None;
-                }
-                check.probing.foreign = false;
-                if let Leading::Yes(_, coverage) = &mut self.leading {
-                    coverage.written(key, guard, revision);
-                }
-                self.sync_status(key, now);
+        let Some(revision) = revision else {
+            check.sent = None;
+            if let Leading::Yes(_, coverage) = &mut self.leading {
+                coverage.write_failed(key);
             }
-            None => {
-                check.sent = None;
-                if let Leading::Yes(_, coverage) = &mut self.leading {
-                    coverage.write_failed(key);
-                }
-                self.wake(key, now.checked_add(RETRY).unwrap_or(now));
-            }
+            return self.wake(key, now.checked_add(RETRY).unwrap_or(now));
+        };
+        sent.answered = true;
+        let written = check.seen.as_deref() == Some(&*sent.status);
+        check.revision = check.revision.max(revision);
+        if written {
+            check.sent = None;
         }
+        check.probing.foreign = false;
+        if let Leading::Yes(_, coverage) = &mut self.leading {
+            coverage.written(key, guard, revision);
+        }
+        self.sync_status(key, now);
     }
 }

@@ -343,11 +343,6 @@ impl World {
         Some(standing(&state(status.passing), &Basis::Reported(reported), &freshness, now))
     }
 
-    /// How many leaderships there were.
-    pub fn terms(&self) -> u8 {
-        self.lease.0
-    }
-
     /// What an answer should have rested on.
     pub fn truth(&self, bounds: &Bounds) -> String {
         let last = self.passed_at.map_or("never".to_owned(), |at| format!("at {at}"));
