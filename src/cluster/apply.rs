@@ -14,7 +14,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::discovery::ApiResource;
 use kube::{Client, Resource};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -26,8 +26,6 @@ pub const FIELD_MANAGER: &str = "holdpoint";
 const CONCURRENCY: usize = 16;
 /// How long an object rests after a write.
 const REST: Duration = Duration::from_millis(100);
-/// How many writes may wait before whoever asks for one has to wait.
-const QUEUE: usize = 1024;
 
 /// An object of one of the operator's kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,33 +68,36 @@ pub struct Ended {
 struct Job {
     object: ObjectRef,
     number: u64,
-    status: Value,
+    status: Box<RawValue>,
     guard: Option<Revision>,
 }
 
 /// Takes statuses to write. Cloning is cheap.
+///
+/// Whoever asks never waits: an API server that takes statuses slowly must not hold up the verdicts that the webhook answers by. What waits is
+/// bounded by the number of objects, for of each only the latest status is kept, as text.
 #[derive(Clone)]
-pub struct StatusWriter(mpsc::Sender<Job>);
+pub struct StatusWriter(mpsc::UnboundedSender<Job>);
 
 impl StatusWriter {
     /// A writer, and the task that writes; the task ends when the last writer is dropped. The ends are told to `ended`, whose length is bounded
-    /// by the writes that were asked for, and so by this writer's queue.
+    /// by the writes that were begun.
     pub fn new(client: Client, metrics: Metrics, ended: mpsc::UnboundedSender<Ended>) -> (Self, impl Future<Output = ()> + Send) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), run(client, metrics, receiver, ended))
     }
 
-    /// Asks for a status to be written. Waits while the queue is full.
-    pub async fn write<S: Serialize + Sync>(&self, object: ObjectRef, number: u64, status: &S, guard: Option<Revision>) {
-        match serde_json::to_value(status) {
+    /// Asks for a status to be written.
+    pub fn write<S: Serialize>(&self, object: ObjectRef, number: u64, status: &S, guard: Option<Revision>) {
+        match to_raw_value(status) {
             // An error means that the task has ended, and with it the process.
-            Ok(status) => drop(self.0.send(Job { object, number, status, guard }).await),
+            Ok(status) => drop(self.0.send(Job { object, number, status, guard })),
             Err(error) => warn!(%error, name = object.name, "status cannot be represented as JSON"),
         }
     }
 }
 
-async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, ended: mpsc::UnboundedSender<Ended>) {
+async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::UnboundedReceiver<Job>, ended: mpsc::UnboundedSender<Ended>) {
     let mut latest: HashMap<ObjectRef, Job> = HashMap::new();
     let mut order: VecDeque<ObjectRef> = VecDeque::new();
     let mut busy: HashSet<ObjectRef> = HashSet::new();
@@ -104,7 +105,7 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, en
     let mut resting: FuturesUnordered<BoxFuture<'static, ObjectRef>> = FuturesUnordered::new();
     loop {
         tokio::select! {
-            job = jobs.recv(), if order.len() < QUEUE => {
+            job = jobs.recv() => {
                 let Some(job) = job else { return };
                 let object = job.object.clone();
                 if latest.insert(object.clone(), job).is_none() {
@@ -132,9 +133,30 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::Receiver<Job>, en
                 writes.push(write(client.clone(), metrics.clone(), job).boxed());
             }
         }
-        waiting.extend(order.drain(..));
-        order = waiting;
+        for object in waiting.into_iter().rev() {
+            order.push_front(object);
+        }
     }
+}
+
+/// What is applied.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusPatch<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: Name<'a>,
+    status: &'a RawValue,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Name<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<String>,
 }
 
 async fn rest(object: ObjectRef) -> ObjectRef {
@@ -144,17 +166,18 @@ async fn rest(object: ObjectRef) -> ObjectRef {
 
 async fn write(client: Client, metrics: Metrics, job: Job) -> Ended {
     let Job { object, number, status, guard } = job;
-    let mut patch = json!({
-        "apiVersion": object.resource.api_version,
-        "kind": object.resource.kind,
-        "metadata": {"name": object.name, "namespace": object.namespace},
-        "status": status,
-    });
-    if let (Some(Revision(revision)), Some(metadata)) = (guard, patch.get_mut("metadata").and_then(Value::as_object_mut)) {
-        metadata.insert("resourceVersion".to_owned(), revision.to_string().into());
-    }
+    let patch = StatusPatch {
+        api_version: &object.resource.api_version,
+        kind: &object.resource.kind,
+        metadata: Name {
+            name: &object.name,
+            namespace: object.namespace.as_deref(),
+            resource_version: guard.map(|Revision(revision)| revision.to_string()),
+        },
+        status: &status,
+    };
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let revision = match call(object.api(&client).patch_status(&object.name, &params, &Patch::Apply(patch))).await {
+    let revision = match call(object.api(&client).patch_status(&object.name, &params, &Patch::Apply(&patch))).await {
         Ok(written) => Some(Revision::parse(written.metadata.resource_version.as_deref()).unwrap_or_default()),
         Err(error) if error.is_not_found() => {
             debug!(kind = object.resource.kind, name = object.name, "gone before its status was written");

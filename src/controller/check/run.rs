@@ -117,7 +117,7 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
         if engine.complete() {
             shell.context.readiness.ready(READY_CHECKS);
         }
-        shell.act(output, engine.complete(), leads(&role).is_some()).await;
+        shell.act(output, engine.complete(), leads(&role).is_some());
     }
 }
 
@@ -185,7 +185,7 @@ impl Shell {
         self.context.events.publish(Happening { regarding, related: None, warning: !right, reason, action: "CompareClocks", note });
     }
 
-    async fn act(&mut self, output: Output, complete: bool, leads: bool) {
+    fn act(&mut self, output: Output, complete: bool, leads: bool) {
         let changed = output.news || !output.removed.is_empty();
         self.context.snapshot.publish_checks(output.facts, &output.removed, complete);
         if let Some(reached) = output.reached {
