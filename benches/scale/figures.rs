@@ -28,7 +28,7 @@ pub struct Flow {
     pub check_writes: f64,
     /// Statuses of gates that were written, each second.
     pub gate_writes: f64,
-    /// SubjectAccessReviews, each second.
+    /// Reviews of rights, each second.
     pub reviews: f64,
     /// Writes of Leases, whoever made them, each second.
     pub leases: f64,

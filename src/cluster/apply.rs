@@ -145,13 +145,13 @@ async fn run(client: Client, metrics: Metrics, mut jobs: mpsc::UnboundedReceiver
 struct StatusPatch<'a> {
     api_version: &'a str,
     kind: &'a str,
-    metadata: Name<'a>,
+    metadata: Metadata<'a>,
     status: &'a RawValue,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Name<'a> {
+struct Metadata<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
@@ -169,7 +169,7 @@ async fn write(client: Client, metrics: Metrics, job: Job) -> Ended {
     let patch = StatusPatch {
         api_version: &object.resource.api_version,
         kind: &object.resource.kind,
-        metadata: Name {
+        metadata: Metadata {
             name: &object.name,
             namespace: object.namespace.as_deref(),
             resource_version: guard.map(|Revision(revision)| revision.to_string()),
