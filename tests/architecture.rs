@@ -139,8 +139,8 @@ fn what_is_optional_for_tools_lets_the_operator_read_and_nothing_else() {
         assert_eq!(label("holdpoint.dev/aggregate-to-operator"), "true", "{name}");
         // The commands that remove the installation go by it.
         assert_eq!(label("app.kubernetes.io/part-of"), "holdpoint", "{name}");
-        let rules = role.get("rules").and_then(Value::as_array).unwrap();
-        assert!(rules.iter().all(|rule| rule.get("verbs") == Some(&json!(["get", "list", "watch"]))), "{name}: {rules:?}");
+        let grants = role.get("rules").and_then(Value::as_array).unwrap();
+        assert!(grants.iter().all(|rule| rule.get("verbs") == Some(&json!(["get", "list", "watch"]))), "{name}: {grants:?}");
     }
 }
 

@@ -7,6 +7,8 @@ use crate::table::{Table, nothing, number, times};
 use holdpoint::api::{ExperimentGate, FailurePolicy, Severity};
 use holdpoint::clock;
 use holdpoint::cluster::snapshot::Snapshot;
+use holdpoint::core::clock_offset::Offset;
+use holdpoint::core::freshness::{Basis, Freshness};
 use holdpoint::core::gate::{CheckFact, Gate};
 use holdpoint::core::validate::experiment_gate;
 use holdpoint::core::verdict::{State, Verdict};
@@ -129,11 +131,13 @@ fn snapshot(world: &World, gates: usize, now: Timestamp) -> Outcome<Snapshot> {
     for number in 0..gates {
         let (namespace, check) = (namespace(number), format!("check-{number}"));
         all.push(Arc::new(parsed((world.gate)(&format!("gate-{number}"), &check), &namespace)?));
-        facts.push(fact(namespace, check, world.passes, now)?);
+        facts.push(fact(&namespace, &check, world.passes, now)?);
     }
     let labels = |namespace: String| (namespace.clone(), BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace)]));
     let snapshot = Snapshot::default();
-    snapshot.publish_namespaces((0..gates).map(namespace).map(labels).collect());
+    snapshot.publish_namespaces(Arc::new((0..gates).map(namespace).map(labels).collect()));
+    let exact = Offset { earliest: SignedDuration::ZERO, latest: SignedDuration::ZERO };
+    snapshot.publish_freshness(Freshness { proved_at: Some(now), watermark: None, offset: Some(exact) });
     snapshot.publish_checks(facts, &[], true);
     snapshot.publish_gates(all, true);
     Ok(snapshot)
@@ -149,7 +153,7 @@ fn parsed(gate: Value, namespace: &str) -> Outcome<Gate> {
     }
 }
 
-fn fact(namespace: String, name: String, passes: bool, now: Timestamp) -> Outcome<CheckFact> {
+fn fact(namespace: &str, name: &str, passes: bool, now: Timestamp) -> Outcome<CheckFact> {
     let (verdict, reason) = if passes { (Verdict::Passing, "AllPassed") } else { (Verdict::Failing, "TargetsFailing") };
     let state = State {
         verdict,
@@ -157,5 +161,14 @@ fn fact(namespace: String, name: String, passes: bool, now: Timestamp) -> Outcom
         stale_at: Some(now.checked_add(SignedDuration::from_hours(1))?),
         ..State::unevaluated(reason, "3 of 3 replicas are available", VecDeque::new())
     };
-    Ok(CheckFact { namespace, name, labels: BTreeMap::new(), severity: Severity::Required, remediation: None, state })
+    Ok(CheckFact {
+        namespace: namespace.into(),
+        name: name.into(),
+        labels: Arc::default(),
+        severity: Severity::Required,
+        remediation: None,
+        when: None,
+        state: Arc::new(state),
+        basis: Basis::Observed,
+    })
 }

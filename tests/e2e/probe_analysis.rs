@@ -76,8 +76,8 @@ fn a_workload_is_admitted() {
     let targets = "targets: { apiVersion: kueue.x-k8s.io/v1beta1, kind: Workload, name: batch }";
     team.apply(&check("admitted", &format!("{{ probe: {{ analysis: {{ preset: KueueWorkload }} }}, {targets} }}")));
     team.apply("\n---\napiVersion: kueue.x-k8s.io/v1beta1\nkind: Workload\nmetadata: { name: batch }\nspec: {}\n");
-    let path = "status.conditions[?@.type == 'Admitted'].status";
-    assert_eq!(team.verdict_for("admitted", "Unknown", "NoData"), format!("Workload/batch: it has no value at $.{path}"));
+    let condition = "status.conditions[?@.type == 'Admitted'].status";
+    assert_eq!(team.verdict_for("admitted", "Unknown", "NoData"), format!("Workload/batch: it has no value at $.{condition}"));
     let set = |status: &str| {
         let patch = format!(
             r#"{{"status":{{"conditions":[{{"type":"Admitted","status":"{status}","reason":"Admitted","message":"the queue says so"}}]}}}}"#
@@ -85,9 +85,9 @@ fn a_workload_is_admitted() {
         team.done(&["patch", "workloads.kueue.x-k8s.io", "batch", "--subresource=status", "--type=merge", "--patch", &patch], "");
     };
     set("True");
-    says(&team, "admitted", "Passing", &format!("Workload/batch: {path} is True: the queue says so"));
+    says(&team, "admitted", "Passing", &format!("Workload/batch: {condition} is True: the queue says so"));
     set("False");
-    says(&team, "admitted", "Failing", &format!("Workload/batch: {path} is False: the queue says so"));
+    says(&team, "admitted", "Failing", &format!("Workload/batch: {condition} is False: the queue says so"));
 }
 
 #[test]
