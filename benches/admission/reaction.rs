@@ -46,7 +46,13 @@ pub fn run(cluster: &Cluster) -> Outcome<Table> {
             "targets": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "target"}
         }
     });
-    for object in [deployment, check, gate("machines", "target-healthy")] {
+    // The check reads as the namespace's own account.
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "preflight"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "holdpoint-reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}]
+    });
+    for object in [binding, deployment, check, gate("machines", "target-healthy")] {
         cluster.apply(&namespace, &object)?;
     }
     cluster.runtime.block_on(measure(cluster, &namespace))

@@ -30,6 +30,7 @@ mod probe_quota;
 mod probe_window;
 mod quiet;
 mod records;
+mod relations;
 mod removal;
 mod replicas;
 mod servers;
