@@ -138,8 +138,7 @@ pub fn age(state: &State, basis: &Basis, freshness: &Freshness, now: Timestamp) 
     match basis {
         Basis::Live | Basis::Observed => state.age(now),
         Basis::Reported(reported) => {
-            let passes = matches!(state.verdict, Verdict::Passing | Verdict::Warning);
-            let at = if passes { reported.observed(freshness.watermark.as_ref()) } else { state.evaluated_at };
+            let at = if state.verdict.passes() { reported.observed(freshness.watermark.as_ref()) } else { state.evaluated_at };
             at.map(|at| Duration::try_from(freshness.server_time(now).unwrap_or(now).duration_since(at)).unwrap_or(Duration::ZERO))
         }
     }
@@ -156,7 +155,7 @@ pub fn believed_for(state: &State, basis: &Basis) -> Option<Duration> {
 
 /// Why a passing state is not believed for a reason that is not the check's own, in one line.
 pub fn distrust(state: &State, basis: &Basis, freshness: &Freshness, now: Timestamp) -> Option<String> {
-    if !matches!(state.verdict, Verdict::Passing | Verdict::Warning) {
+    if !state.verdict.passes() {
         return None;
     }
     let since = |at: Timestamp| format!(" for {} s", now.duration_since(at).as_secs().max(0));

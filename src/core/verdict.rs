@@ -21,6 +21,13 @@ const MAX_STATE_CHARS: usize = 1024;
 /// How far in the future an evaluation may lie before it is not believed: the clock was set back.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
+impl Verdict {
+    /// Whether it passes, with a warning or without.
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Passing | Self::Warning)
+    }
+}
+
 /// What a check's spec says about its verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -225,16 +232,15 @@ struct Folded {
 /// Folds an evaluation into a check's state.
 pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, duration: Duration, now: Timestamp) -> State {
     let folded = fold(settings, evaluation);
-    let passes = |v: Verdict| matches!(v, Verdict::Passing | Verdict::Warning);
     let holds_until = folded.results.iter().filter_map(|o| o.holds_until).min();
     let streak = count(&previous.streak, folded.verdict);
-    let passing_since = passes(folded.verdict).then(|| previous.passing_since.unwrap_or(now));
+    let passing_since = folded.verdict.passes().then(|| previous.passing_since.unwrap_or(now));
     let held_until = passing_since.filter(|_| previous.recovering).and_then(|since| since.checked_add(settings.hold_down).ok());
     let held_until = held_until.filter(|until| now < *until);
     let (verdict, reason, message) = apply_thresholds(settings, previous, &streak, &folded, held_until);
     let fresh = || Some(now.checked_add(settings.stale_after).unwrap_or(now));
     // A failure that the threshold forgives does not renew the belief: it counts from when the check was last observed passing.
-    let stale_at = match (passes(folded.verdict), passes(verdict)) {
+    let stale_at = match (folded.verdict.passes(), verdict.passes()) {
         (true, _) if settings.ages => fresh(),
         (false, true) => previous.stale_at.or_else(fresh),
         _ => None,
@@ -248,9 +254,9 @@ pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, dur
         results: folded.results,
         evaluated_at: Some(now),
         duration,
-        last_pass: if passes(folded.verdict) { Some(now) } else { previous.last_pass },
+        last_pass: if folded.verdict.passes() { Some(now) } else { previous.last_pass },
         passing_since,
-        recovering: verdict == Verdict::Failing || (previous.recovering && !passes(verdict)),
+        recovering: verdict == Verdict::Failing || (previous.recovering && !verdict.passes()),
         stale_at,
         holds_until: [holds_until, held_until].into_iter().flatten().min(),
         history: previous.history.clone(),

@@ -291,11 +291,15 @@ fn an_agent_in_a_pod_is_the_one_of_its_node() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent");
     plane.admin().ok(&["apply", "--server-side", "-k", folder.to_str().unwrap()]).unwrap();
     let agents = plane.admin().in_namespace("holdpoint-agents");
-    let pod = eventually("the agent's pod", || {
+    // Other tests' nodes come and go, and their pods with them.
+    let pod = eventually("the agent's pod of node-1 to be bound", || {
         let pods = agents.json(&["get", "pods"]).map_err(|error| error.to_string())?;
-        pods.pointer("/items/0/metadata/name").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| pods.to_string())
+        let node = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
+        let own = pods["items"].as_array().into_iter().flatten().find(|pod| pod.pointer(node).is_some_and(|name| name == "node-1"));
+        let name = own.and_then(|pod| pod["metadata"]["name"].as_str()).ok_or_else(|| pods.to_string())?;
+        plane.bind_pod("holdpoint-agents", name, "node-1").map_err(|error| error.to_string())?;
+        Ok(name.to_owned())
     });
-    plane.bind_pods("holdpoint-agents", "", "node-1").unwrap();
     let agent = plane.pod_account("holdpoint-agents", "holdpoint-agent", &pod).unwrap();
     eventually("a refusal for another node", || {
         let error = apply_as(&agent, &report_of("node-2")).err().unwrap_or_else(|| "it was let".to_owned());

@@ -30,6 +30,7 @@ use crate::core::check_status::{restore, transitions};
 use crate::core::clock_offset::Offset;
 use crate::core::coverage::Coverage;
 use crate::core::freshness::{Basis, Revision, Watermark};
+use crate::core::overrides::effective;
 use crate::core::verdict::{CLOCK_TOLERANCE, Evaluation, State, Transition, Verdict, settle};
 use crate::probe::Plan as ProbePlan;
 use crate::telemetry::metrics::Metrics;
@@ -298,6 +299,7 @@ impl Engine {
 
     /// The object is another, and its spec the same.
     fn refresh(&mut self, key: &CheckKey, object: PreflightCheck, now: Timestamp) {
+        self.note_term(object.status.as_ref());
         let Some(check) = self.checks.get_mut(key) else { return };
         let relabelled = *check.labels != *object.labels();
         if relabelled {
@@ -307,7 +309,6 @@ impl Engine {
         let request = request_of(&object);
         let requested = request.is_some() && request != check.request && request != check.handled;
         check.request = request;
-        self.latest_term = self.latest_term.max(object.status.as_ref().and_then(|s| s.term).unwrap_or(0));
         check.seen = object.status.map(Box::new);
         let sent = check.sent.as_ref();
         check.contradicted = sent.is_some_and(|sent| check.seen.as_deref() != Some(&*sent.status));
@@ -388,38 +389,39 @@ impl Engine {
 
     /// Environments may be others.
     fn namespaces_changed(&mut self, now: Timestamp) {
-        let keys: Vec<CheckKey> = self.checks.keys().cloned().collect();
-        for key in keys {
-            let environment = self.environment_of(&key.namespace);
-            let Some(check) = self.checks.get_mut(&key) else { continue };
-            let reads_namespaces = check.active().is_some_and(|plan| {
+        let reads_namespaces = |check: &Check| {
+            check.active().is_some_and(|plan| {
                 matches!(plan.when, When::Standing(_)) || plan.targets.as_ref().is_some_and(|targets| targets.namespaces.is_some())
-            });
-            if reads_namespaces {
-                self.dirty.insert(key.clone());
-            }
-            let Some(spec) = &check.spec else { continue };
-            let parsed = Parsed::of(spec, environment.as_deref());
-            if parsed.effective == check.effective {
-                continue;
-            }
-            let history = check.state.history.clone();
-            let state = unevaluated(&parsed, history);
-            let old = check.plan.clone();
-            check.plan = parsed.plan;
-            check.effective = parsed.effective;
-            check.severity = parsed.severity;
-            check.suspended = parsed.suspended;
-            check.remediation = parsed.remediation;
-            self.relations.leave(&key, old.as_deref().ok());
-            self.relations.enter(&key, check.plan.as_deref().ok());
-            self.settled(&key, state, now);
-            if let Some(check) = self.checks.get_mut(&key) {
-                self.agenda.extend(check.wake.take().map(|at| (at, check.priority, Item::Check(key.clone()))));
-                check.priority = parsed.priority;
-            }
-            self.evaluate_now(&key, now);
+            })
+        };
+        self.dirty.extend(self.checks.iter().filter(|(_, check)| reads_namespaces(check)).map(|(key, _)| key.clone()));
+        let elsewhere = self.checks.iter().filter_map(|(key, check)| {
+            let spec = check.spec.as_deref()?;
+            let environment = self.environment_of(&key.namespace);
+            let (_, used) = effective(spec, environment.as_deref());
+            (used != check.effective.as_deref()).then(|| (key.clone(), Parsed::of(spec, environment.as_deref())))
+        });
+        for (key, parsed) in elsewhere.collect::<Vec<_>>() {
+            self.replace_plan(&key, parsed, now);
         }
+    }
+
+    /// Another environment's values are in force for a check: it begins anew.
+    fn replace_plan(&mut self, key: &CheckKey, parsed: Parsed, now: Timestamp) {
+        self.cancel_wake(key);
+        self.dequeue(key);
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let state = unevaluated(&parsed, check.state.history.clone());
+        let old = std::mem::replace(&mut check.plan, parsed.plan);
+        check.effective = parsed.effective;
+        check.severity = parsed.severity;
+        check.priority = parsed.priority;
+        check.suspended = parsed.suspended;
+        check.remediation = parsed.remediation;
+        self.relations.leave(key, old.as_deref().ok());
+        self.relations.enter(key, check.plan.as_deref().ok());
+        self.settled(key, state, now);
+        self.evaluate_now(key, now);
     }
 
     fn ask_again(&mut self, kind: KindKey, at: Timestamp) {
@@ -500,7 +502,7 @@ impl Engine {
     /// A passing verdict that nobody renewed is no longer one. What another replica observed is judged by the watermark, each time it is asked for.
     fn turn_stale(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(check) = self.checks.get(key) else { return };
-        let believed = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning) && !matches!(check.basis, Basis::Reported(_));
+        let believed = check.state.verdict.passes() && !matches!(check.basis, Basis::Reported(_));
         if believed && check.state.stale_at.is_some_and(|at| now >= at) {
             let limit = check.plan.as_ref().map_or(0, |p| p.settings.history_limit);
             let state = check.state.turned_stale(now, limit);
@@ -525,17 +527,20 @@ impl Engine {
     }
 
     fn wake(&mut self, key: &CheckKey, at: Timestamp) {
-        let Some(check) = self.checks.get_mut(key) else { return };
-        let priority = check.priority;
-        match check.wake {
-            Some(earlier) if earlier <= at => return,
-            Some(later) => {
-                self.agenda.remove(&(later, priority, Item::Check(key.clone())));
-            }
-            None => {}
+        if self.checks.get(key).is_none_or(|check| check.wake.is_some_and(|earlier| earlier <= at)) {
+            return;
         }
+        self.cancel_wake(key);
+        let Some(check) = self.checks.get_mut(key) else { return };
         check.wake = Some(at);
-        self.agenda.insert((at, priority, Item::Check(key.clone())));
+        self.agenda.insert((at, check.priority, Item::Check(key.clone())));
+    }
+
+    fn cancel_wake(&mut self, key: &CheckKey) {
+        let Some(check) = self.checks.get_mut(key) else { return };
+        if let Some(at) = check.wake.take() {
+            self.agenda.remove(&(at, check.priority, Item::Check(key.clone())));
+        }
     }
 
     fn remove(&mut self, key: &CheckKey) {
@@ -552,11 +557,9 @@ impl Engine {
     }
 
     fn forget(&mut self, key: &CheckKey) -> Option<Check> {
+        self.cancel_wake(key);
+        self.dequeue(key);
         let mut check = self.checks.remove(key)?;
-        if let Some(at) = check.wake {
-            self.agenda.remove(&(at, check.priority, Item::Check(key.clone())));
-        }
-        self.dequeue(key, &check);
         self.relations.leave(key, check.plan.as_deref().ok());
         self.sources.release(key, &mut check.reads);
         Some(check)

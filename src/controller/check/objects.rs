@@ -256,10 +256,9 @@ impl<'a> Reader<'a> {
 impl ReadObjects for Reader<'_> {
     fn list<'a>(&'a self, api_version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<&'a DynamicObject>, NotSynced> {
         let objects = self.objects(api_version, kind, namespace, None)?;
-        let all = || objects.values().flat_map(BTreeMap::values);
         Ok(match namespace {
             Some(namespace) => objects.get(namespace).into_iter().flat_map(BTreeMap::values).map(AsRef::as_ref).collect(),
-            None => all().map(AsRef::as_ref).collect(),
+            None => objects.values().flat_map(BTreeMap::values).map(AsRef::as_ref).collect(),
         })
     }
 

@@ -47,14 +47,19 @@ impl ControlPlane {
     /// pods: without a kubelet, the deletion of a bound pod never ends unless it is forced.
     pub fn bind_pods(&self, namespace: &str, selector: &str, node: &str) -> Result<()> {
         let kubectl = self.admin().in_namespace(namespace);
-        for pod in pods(&kubectl, selector)?.iter().filter(|pod| pod["spec"]["nodeName"].is_null()) {
-            let name = name(pod)?;
-            let target = json!({ "apiVersion": "v1", "kind": "Node", "name": node });
-            let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name }, "target": target });
-            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
-            kubectl.ok_with_input(&["create", "--raw", &path, "-f", "-"], &binding.to_string())?;
+        let unbound = pods(&kubectl, selector)?.into_iter().filter(|pod| pod["spec"]["nodeName"].is_null());
+        for pod in unbound.collect::<Vec<_>>() {
+            self.bind_pod(namespace, name(&pod)?, node)?;
         }
         Ok(())
+    }
+
+    /// Binds one pod to a node: see [`ControlPlane::bind_pods`].
+    pub fn bind_pod(&self, namespace: &str, pod: &str, node: &str) -> Result<()> {
+        let target = json!({ "apiVersion": "v1", "kind": "Node", "name": node });
+        let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": pod }, "target": target });
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/binding");
+        self.admin().ok_with_input(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).map(|_| ())
     }
 }
 

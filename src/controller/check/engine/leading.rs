@@ -7,7 +7,6 @@ use crate::api::PreflightCheckStatus;
 use crate::core::clock_offset::Offset;
 use crate::core::coverage::{Beat, Coverage, OVERDUE_AFTER};
 use crate::core::freshness::{Basis, Freshness, Watermark};
-use crate::core::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 /// How often the leader vouches anew, at least.
@@ -86,7 +85,7 @@ impl Engine {
         check.probing.overdue_since = status.and_then(|s| s.overdue_since.as_ref()).map(|t| t.0);
         check.probing.on_probation = if check.probing.overdue_since.is_some() { PROBATION } else { 0 };
         let beat = Beat { anchor: check.probing.anchor, interval: plan.interval };
-        let passes = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning);
+        let passes = check.state.verdict.passes();
         let restored = matches!(&check.basis, Basis::Reported(_)) && check.state.evaluated_at.is_some();
         check.probing.due = match &check.basis {
             Basis::Reported(reported) if restored && passes => {

@@ -10,10 +10,11 @@ use super::super::sources::{Asker, Found};
 use super::tracked::{Check, word};
 use super::{Effect, Engine, Leading};
 use crate::api::{ReusePolicy, conditions::passing};
+use crate::core::check_status::restore;
 use crate::core::coverage::{Beat, Evaluated, OVERDUE_AFTER};
 use crate::core::freshness::Basis;
 use crate::core::observation::Observation;
-use crate::core::verdict::{Evaluation, State, Verdict, settle};
+use crate::core::verdict::{Evaluation, State, settle};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +74,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn dequeue(&mut self, key: &CheckKey, check: &Check) {
+    pub(super) fn dequeue(&mut self, key: &CheckKey) {
+        let Some(check) = self.checks.get(key) else { return };
         if let Some(due) = check.probing.due {
             self.queue.remove(&(check.priority, due, key.clone()));
         }
@@ -82,12 +84,7 @@ impl Engine {
     /// Evaluates a check as soon as there is a place, whatever its beat says.
     pub(super) fn evaluate_now(&mut self, key: &CheckKey, now: Timestamp) {
         let server = self.server(now);
-        if let Some(check) = self.checks.get(key) {
-            let (due, priority) = (check.probing.due, check.priority);
-            if let Some(due) = due {
-                self.queue.remove(&(priority, due, key.clone()));
-            }
-        }
+        self.dequeue(key);
         let Some(check) = self.checks.get_mut(key) else { return };
         if check.is_probed() {
             check.probing.due = Some(check.probing.due.map_or(server, |due| due.min(server)));
@@ -98,7 +95,7 @@ impl Engine {
     }
 
     /// What a probed check depends on changed.
-    pub(super) fn look_at_probed(&mut self, key: &CheckKey, plan: &Arc<CheckPlan>, now: Timestamp) {
+    pub(super) fn look_at_probed(&mut self, key: &CheckKey, plan: &CheckPlan, now: Timestamp) {
         if !self.leads() {
             return self.restore_reported(key, now);
         }
@@ -106,7 +103,9 @@ impl Engine {
         let Some(check) = self.checks.get(key) else { return };
         let idle = check.probing.running.is_none() && check.state.evaluated_at.is_some();
         let news = match &obstacle {
-            Some(Ok(Evaluation::Impossible(reason, message))) => check.state.reason != *reason || check.state.message != *message,
+            Some(Found::Evaluation(Evaluation::Impossible(reason, message))) => {
+                check.state.reason != *reason || check.state.message != *message
+            }
             Some(_) => false,
             None => check.is_blocked(),
         };
@@ -125,17 +124,13 @@ impl Engine {
     }
 
     /// What a check comes to without being run, if it cannot be.
-    fn obstacle(&mut self, key: &CheckKey, plan: &Arc<CheckPlan>, now: Timestamp) -> Option<Result<Evaluation, String>> {
+    fn obstacle(&mut self, key: &CheckKey, plan: &CheckPlan, now: Timestamp) -> Option<Found> {
         if let Some(evaluation) = self.hindrance(key, plan, now).instead {
-            return Some(Ok(evaluation));
+            return Some(Found::Evaluation(evaluation));
         }
         let references = plan.probed().map(|probe| probe.references()).unwrap_or_default();
         let check = self.checks.get_mut(key)?;
-        match self.sources.may_fetch(Asker { key, plan, now }, &mut check.reads, &references) {
-            Ok(()) => None,
-            Err(Found::Evaluation(evaluation)) => Some(Ok(evaluation)),
-            Err(Found::Waiting(message)) => Some(Err(message)),
-        }
+        self.sources.may_fetch(Asker { key, plan, now }, &mut check.reads, &references).err()
     }
 
     /// Begins what is due, as far as there are places.
@@ -154,12 +149,12 @@ impl Engine {
                 break;
             }
             match self.obstacle(&key, &plan, now) {
-                Some(Ok(evaluation)) => {
+                Some(Found::Evaluation(evaluation)) => {
                     self.finish(&key, evaluation, (entry.1, server), Duration::ZERO, now);
                     continue;
                 }
                 // The answer to what was asked will bring it back.
-                Some(Err(_)) => {
+                Some(Found::Waiting(_)) => {
                     waiting.push(entry);
                     continue;
                 }
@@ -202,7 +197,7 @@ impl Engine {
         let Some(plan) = check.active().cloned() else { return };
         let state = settle(&plan.settings, &check.state, evaluation, duration, seen_at);
         let beat = Beat { anchor: check.probing.anchor, interval: plan.interval };
-        let passes = matches!(state.verdict, Verdict::Passing | Verdict::Warning);
+        let passes = state.verdict.passes();
         let probing = &mut check.probing;
         if server.duration_since(due) < OVERDUE_AFTER {
             probing.on_probation = probing.on_probation.saturating_sub(1);
@@ -219,22 +214,13 @@ impl Engine {
         self.output.news |= !matches!(check.basis, Basis::Observed);
         check.basis = Basis::Observed;
         let vouched = passes && state.last_pass == Some(seen_at) && plan.reuse == ReusePolicy::None && check.probing.on_probation == 0;
-        let changed = check.probing.foreign || self.would_change(key, &state, now);
+        self.tell(key, state);
+        let changed = self.checks.get(key).is_some_and(|check| check.probing.foreign || self.is_outdated(check, now));
         if let Leading::Yes(_, coverage) = &mut self.leading {
             coverage.evaluated(key, Evaluated { began, beat, passed: vouched, changed });
         }
-        self.settled(key, state, now);
-    }
-
-    /// Whether a state would be written.
-    fn would_change(&mut self, key: &CheckKey, state: &State, now: Timestamp) -> bool {
-        let Some(check) = self.checks.get_mut(key) else { return false };
-        let old = std::mem::replace(&mut check.state, Arc::new(state.clone()));
-        let changes = self.checks.get(key).is_some_and(|check| self.wanted(check, now).is_some());
-        if let Some(check) = self.checks.get_mut(key) {
-            check.state = old;
-        }
-        changes
+        self.sync_status(key, now);
+        self.schedule(key, now);
     }
 
     /// The state of a check that another replica evaluates, from its status.
@@ -244,7 +230,7 @@ impl Engine {
             return;
         }
         let Some(plan) = check.active().cloned() else { return };
-        let found = check.seen.as_deref().and_then(|status| crate::core::check_status::restore(status, check.generation));
+        let found = check.seen.as_deref().and_then(|status| restore(status, check.generation));
         let history = check.state.history.clone();
         let mut state = found.unwrap_or_else(|| State::unevaluated(passing::NEVER_EVALUATED, "not evaluated yet", history));
         // Whether it applies is for each replica to tell: it needs nothing but what all of them know.

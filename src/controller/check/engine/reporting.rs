@@ -4,13 +4,13 @@ use super::super::objects::CheckKey;
 use super::super::plan::When;
 use super::tracked::{Check, Sent, announcement, word};
 use super::{Effect, Engine, Leading};
+use crate::api::ReusePolicy;
 use crate::api::conditions::passing;
-use crate::api::{PreflightCheckStatus, ReusePolicy};
 use crate::core::check_status::{self, Change, View};
 use crate::core::coverage::Mark;
 use crate::core::freshness::{Basis, Revision};
 use crate::core::gate::CheckFact;
-use crate::core::verdict::{State, Verdict};
+use crate::core::verdict::State;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
@@ -20,14 +20,22 @@ const RETRY: SignedDuration = SignedDuration::from_secs(1);
 impl Engine {
     /// A check has a new state: publish it, tell of it, write it, plan the next look.
     pub(super) fn settled(&mut self, key: &CheckKey, state: State, now: Timestamp) {
+        self.tell(key, state);
+        self.sync_status(key, now);
+        self.schedule(key, now);
+    }
+
+    /// A check has a new state: publish it, tell of it.
+    pub(super) fn tell(&mut self, key: &CheckKey, state: State) {
         let leads = self.leads();
         let Some(check) = self.checks.get_mut(key) else { return };
         let old = std::mem::replace(&mut check.state, Arc::new(state));
         let new = &check.state;
-        let worth = |s: &State| (s.verdict, s.reason, s.stale_at, s.holds_until);
-        let concerns_others = worth(&old) != worth(new) || old.message != new.message;
-        let content = |s: &State| (s.verdict, s.reason, s.holds_until);
-        let news = content(&old) != content(new) || old.message != new.message || old.summary != new.summary;
+        let same =
+            |a: &State, b: &State| (a.verdict, a.reason, a.holds_until, &a.message) == (b.verdict, b.reason, b.holds_until, &b.message);
+        let says_the_same = same(&old, new);
+        let concerns_others = !says_the_same || old.stale_at != new.stale_at;
+        let news = !says_the_same || old.summary != new.summary;
         self.metrics.verdict(&key.namespace, &key.name, Some(word(old.verdict)), Some(word(new.verdict)));
         if let Some((bad, reason)) = announcement(check.announced, new).filter(|_| leads) {
             self.output.effects.push(Effect::Announce(key.clone(), check.uid.clone(), bad, reason, new.message.clone()));
@@ -43,8 +51,6 @@ impl Engine {
         if concerns_others {
             self.dirty.extend(self.relations.askers(key).cloned());
         }
-        self.sync_status(key, now);
-        self.schedule(key, now);
     }
 
     pub(super) fn publish(&mut self, key: &CheckKey) {
@@ -73,16 +79,13 @@ impl Engine {
         });
     }
 
-    /// The status that should be written, if it is another than the one that is.
-    pub(super) fn wanted(&self, check: &Check, now: Timestamp) -> Option<Box<PreflightCheckStatus>> {
-        let written = check.sent.as_ref().map(|sent| sent.status.as_ref()).or(check.seen.as_deref());
-        match check_status::diff(written, &self.view(check, check.probing.overdue_since), now) {
-            Change::Write(status) => Some(status),
-            Change::Unchanged => None,
-        }
+    /// Whether another status should be written than the one that is.
+    pub(super) fn is_outdated(&self, check: &Check, now: Timestamp) -> bool {
+        check_status::diff(check.written(), &self.view(check), now) != Change::Unchanged
     }
 
-    fn view<'a>(&self, check: &'a Check, overdue_since: Option<Timestamp>) -> View<'a> {
+    fn view<'a>(&self, check: &'a Check) -> View<'a> {
+        let overdue_since = check.probing.overdue_since;
         let plan = check.plan.as_ref().ok();
         let probed = plan.filter(|plan| plan.probed().is_some());
         let unvouched = probed.filter(|plan| overdue_since.is_some() || plan.reuse != ReusePolicy::None);
@@ -134,8 +137,7 @@ impl Engine {
             }
             _ => false,
         };
-        let wanted = self.wanted(check, now);
-        if wanted.is_some() || unwritten {
+        if unwritten || self.is_outdated(check, now) {
             self.write(key, now);
         }
         if let Some(at) = self.checks.get(key).and_then(Check::doubted_at) {
@@ -147,7 +149,7 @@ impl Engine {
     fn write(&mut self, key: &CheckKey, now: Timestamp) {
         let server = self.server(now);
         let Some(check) = self.checks.get_mut(key) else { return };
-        let passes = matches!(check.state.verdict, Verdict::Passing | Verdict::Warning);
+        let passes = check.state.verdict.passes();
         let forgiven = check.state.reason == passing::THRESHOLD_PENDING;
         let ordinary = check.active().is_some_and(|plan| plan.probed().is_some() && plan.reuse == ReusePolicy::None);
         let probed = check.is_probed();
@@ -161,8 +163,7 @@ impl Engine {
             check.probing.is_overdue(server);
         }
         let Some(check) = self.checks.get(key) else { return };
-        let written = check.sent.as_ref().map(|sent| sent.status.as_ref()).or(check.seen.as_deref());
-        let status = check_status::compose(written, &self.view(check, check.probing.overdue_since), now);
+        let status = check_status::compose(check.written(), &self.view(check), now);
         let guard = check.revision;
         self.sent += 1;
         let number = self.sent;

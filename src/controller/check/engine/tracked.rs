@@ -143,6 +143,11 @@ impl Check {
         self.sent.as_ref().and_then(|sent| sent.at.checked_add(patience).ok())
     }
 
+    /// The status that is taken for written.
+    pub(super) fn written(&self) -> Option<&PreflightCheckStatus> {
+        self.sent.as_ref().map(|sent| sent.status.as_ref()).or(self.seen.as_deref())
+    }
+
     /// Whether a write is on its way that nobody knows the end of.
     pub(super) fn is_writing(&self) -> bool {
         self.sent.as_ref().is_some_and(|sent| !sent.answered)
