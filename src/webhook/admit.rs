@@ -44,6 +44,7 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     let namespaces = snapshot.namespaces();
     let name = review.name();
     let identity = identity(review);
+    let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let request = Request {
         uid: &identity,
         resource: &review.resource,
@@ -57,11 +58,14 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
         labels: labels(&review.object),
         old_labels: review.old_object.as_ref().map(labels),
         namespace_labels: review.namespace().and_then(|n| namespaces.get(n)),
+        user: review.user(),
+        object: &review.object,
+        old_object: review.old_object.as_ref(),
+        bindings: &bindings,
     };
-    let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let checks = snapshot.checks();
     let gates = gates.of(&review.resource, review.namespace());
-    let mut decision = decide(&request, gates, &bindings, &checks, now);
+    let mut decision = decide(&request, gates, &checks, now);
     let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
     let answer = render::answer(uid, &decision, subject);
     if decision.judgements.is_empty() {

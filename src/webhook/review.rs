@@ -4,7 +4,7 @@
 //! the objects into a type and expressions would need them turned back.
 
 use crate::api::Operation;
-use crate::core::gate::Resource;
+use crate::core::gate::{Resource, User};
 use kube::core::Status;
 use kube::core::response::{StatusDetails, StatusSummary};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub struct Head {
     /// CREATE, UPDATE, DELETE or CONNECT.
     pub operation: String,
     /// Who asks.
-    pub user_info: User,
+    pub user_info: UserInfo,
     /// Whether nothing will be stored.
     #[serde(deserialize_with = "null_is_default")]
     pub dry_run: bool,
@@ -60,10 +60,16 @@ pub struct GroupResource {
 /// Who asks.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct User {
+pub struct UserInfo {
     /// The user's name.
     #[serde(deserialize_with = "null_is_default")]
     pub username: String,
+    /// The uid, where the authenticator gives one.
+    #[serde(deserialize_with = "null_is_default")]
+    pub uid: String,
+    /// The groups.
+    #[serde(deserialize_with = "null_is_default")]
+    pub groups: Vec<String>,
 }
 
 fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
@@ -144,6 +150,12 @@ impl Review {
     /// The namespace, if the object has one.
     pub fn namespace(&self) -> Option<&str> {
         Some(self.head.namespace.as_str()).filter(|n| !n.is_empty())
+    }
+
+    /// Who asks.
+    pub fn user(&self) -> User<'_> {
+        let UserInfo { username, uid, groups } = &self.head.user_info;
+        User { name: username, uid, groups }
     }
 
     /// The operation's word, for records.

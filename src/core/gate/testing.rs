@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 
-use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, decide, judge};
+use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, User, decide, judge};
 use crate::api::conditions::passing;
 use crate::api::{ClusterExperimentGate, ExperimentGate, Operation, Severity};
 use crate::core::clock_offset::Offset;
@@ -179,6 +179,8 @@ pub(crate) struct Ask {
     pub(crate) old_object: Option<Value>,
     pub(crate) request: Value,
     pub(crate) namespace_labels: Option<BTreeMap<String, String>>,
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
 }
 
 impl Default for Ask {
@@ -191,6 +193,8 @@ impl Default for Ask {
             old_object: None,
             request: json!({"operation": "CREATE", "namespace": "shop", "resource": {"group": "chaos-mesh.org", "version": "v1alpha1", "resource": "podchaos"}}),
             namespace_labels: None,
+            user: "jane".into(),
+            groups: vec!["developers".into(), "system:authenticated".into()],
         }
     }
 }
@@ -214,6 +218,7 @@ impl Ask {
             let labels = object.pointer("/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();
             labels.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
         };
+        let bindings = Bindings::new(&self.object, self.old_object.as_ref(), &self.request);
         let request = Request {
             uid: "7F3A9C01-77aa-4000-8000-000000000000",
             resource: &self.resource,
@@ -226,9 +231,12 @@ impl Ask {
             labels: labels(&self.object),
             old_labels: self.old_object.as_ref().map(labels),
             namespace_labels: self.namespace_labels.as_ref(),
+            user: User { name: &self.user, uid: "", groups: &self.groups },
+            object: &self.object,
+            old_object: self.old_object.as_ref(),
+            bindings: &bindings,
         };
-        let bindings = Bindings::new(&self.object, self.old_object.as_ref(), &self.request);
-        decide(&request, gates.iter().copied(), &bindings, facts, at(0))
+        decide(&request, gates.iter().copied(), facts, at(0))
     }
 }
 

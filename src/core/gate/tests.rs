@@ -2,8 +2,12 @@
 
 use super::testing::{self, Ask, Known, STANDINGS, at, cxgate, fact, judged, settings, spec, state, xgate};
 use super::*;
-use crate::core::verdict::{Evaluation, settle};
+use crate::api::Severity;
+use crate::core::observation::Outcome;
+use crate::core::verdict::{Evaluation, Standing, State, settle};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod matching;

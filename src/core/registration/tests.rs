@@ -164,7 +164,7 @@ fn of(namespace: Option<&str>, resource: (&str, &str, Option<&str>), object: Val
         object,
         old_object: old,
         request,
-        namespace_labels: None,
+        ..Ask::default()
     }
 }
 

@@ -1,0 +1,42 @@
+//! The checks as gates see them.
+
+use crate::api::Severity;
+use crate::core::expr::Expression;
+use crate::core::freshness::{Basis, Freshness};
+use crate::core::selector::Selector;
+use crate::core::verdict::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A check as gates see it.
+#[derive(Debug)]
+pub struct CheckFact {
+    /// The check's namespace.
+    pub namespace: Arc<str>,
+    /// The check's name.
+    pub name: Arc<str>,
+    /// Its labels.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// Whether it can block.
+    pub severity: Severity,
+    /// What to do when it does not pass, in one line.
+    pub remediation: Option<Arc<str>>,
+    /// Which requests it is about, if not all.
+    pub when: Option<Expression>,
+    /// Its settled state.
+    pub state: Arc<State>,
+    /// Where that comes from.
+    pub basis: Basis,
+}
+
+/// The checks that are known.
+pub trait CheckFacts {
+    /// Whether all checks of the cluster are known; if not, one that is not found may well exist.
+    fn complete(&self) -> bool;
+    /// The check of a name.
+    fn named(&self, namespace: &str, name: &str) -> Option<Arc<CheckFact>>;
+    /// The checks of a namespace whose labels match.
+    fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>>;
+    /// What may be believed of what they say.
+    fn freshness(&self) -> &Freshness;
+}

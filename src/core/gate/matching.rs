@@ -1,0 +1,67 @@
+//! Which requests a gate holds.
+
+use super::{Gate, Request, Start};
+use crate::api::{FailurePolicy, Operation};
+
+impl Gate {
+    pub(super) fn holds(&self, request: &Request<'_>) -> Result<bool, ConditionError> {
+        if !self.rules.iter().any(|(r, op)| *op == request.operation && *r == *request.resource) || !self.selects(request) {
+            return Ok(false);
+        }
+        // As Kubernetes does for the matchConditions of a webhook: one that is false settles it, also if another cannot be evaluated.
+        let mut unable = None;
+        for (name, condition) in &self.conditions {
+            match condition.evaluate(request.bindings) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) => {
+                    unable.get_or_insert_with(|| ConditionError { condition: name.clone(), error: error.to_string() });
+                }
+            }
+        }
+        match (unable, self.effective_failure_policy()) {
+            (None, _) => Ok(self.starts(request)),
+            (Some(_), FailurePolicy::Ignore) => Ok(false),
+            // What certainly starts nothing is not held either.
+            (Some(error), FailurePolicy::Fail) => {
+                if self.starts(request) {
+                    Err(error)
+                } else {
+                    Ok(false)
+                }
+            }
+        }
+    }
+
+    fn starts(&self, request: &Request<'_>) -> bool {
+        match &self.start {
+            Start::EveryCreate | Start::Unusable => request.operation == Operation::Create,
+            Start::When(expression) => expression.evaluate(request.bindings).unwrap_or(true),
+        }
+    }
+
+    fn selects(&self, request: &Request<'_>) -> bool {
+        let in_namespace = match (&self.key.namespace, request.namespace) {
+            (Some(own), namespace) => namespace == Some(own.as_str()),
+            (None, None) => true,
+            (None, Some(_)) => self.namespace_selector.as_ref().is_none_or(|s| match request.namespace_labels {
+                Some(labels) => s.matches(labels),
+                // A namespace that was never seen has labels that are not known: it might be selected.
+                None => true,
+            }),
+        };
+        in_namespace
+            && self
+                .object_selector
+                .as_ref()
+                .is_none_or(|s| s.matches(&request.labels) || request.old_labels.as_ref().is_some_and(|l| s.matches(l)))
+    }
+}
+
+/// A condition of a gate that cannot be evaluated for an object.
+pub(super) struct ConditionError {
+    /// Its name.
+    pub(super) condition: String,
+    /// Why not.
+    pub(super) error: String,
+}
