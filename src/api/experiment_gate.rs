@@ -1,6 +1,6 @@
 //! `ExperimentGate`: holds objects of its own namespace.
 
-use super::gate::{FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
+use super::gate::{DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,9 @@ pub struct ExperimentGateSpec {
     /// never refuses is always registered with Ignore. Default: Fail.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
+    /// What is done about experiments that run when a check turns Failing. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during_run: Option<DuringRun>,
 }
 
 /// Which requests a gate looks at. All that is set must hold.

@@ -109,6 +109,36 @@ pub enum FailurePolicy {
     Ignore,
 }
 
+/// What the gate does about experiments that run when a check turns Failing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.resumeWhenPassing || self.onFailing == 'Pause'")
+    .message("only what was paused can be resumed: resumeWhenPassing needs onFailing: Pause").field_path(".resumeWhenPassing"))]
+pub struct DuringRun {
+    /// What is done, once, to each experiment that the gate holds and that was running when a required check turned Failing: None, Pause, Stop
+    /// or Delete. By the tool's own means, in mode Enforce only; the modes Warn and Audit only tell of it. Unknown and Stale are faults, and
+    /// stop nothing. What a tool cannot do is told in the condition `Ready` or by an Event. Needs deploy/optional/intervene.yaml. Default: None.
+    #[serde(default)]
+    pub on_failing: OnFailing,
+    /// Whether what the gate paused goes on by itself once all its required checks pass, if nobody changed it since. Default: false.
+    #[serde(default)]
+    pub resume_when_passing: bool,
+}
+
+/// What is done to an experiment that runs when a check turns Failing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum OnFailing {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is paused. A tool that cannot pause but stop does that: a workflow of Chaos Mesh is aborted, an engine of Litmus stopped.
+    Pause,
+    /// It is stopped.
+    Stop,
+    /// It is deleted, and its tool cleans up.
+    Delete,
+}
+
 /// How the gate stands. Written by the operator only.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

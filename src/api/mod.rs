@@ -21,7 +21,7 @@ mod probes;
 pub use cluster_experiment_gate::{ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
 pub use experiment_gate::{CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
 pub use gate::{
-    Blocker, DecisionCounters, FailurePolicy, GateStatus, MatchCondition, Mode, Operation, RecentDecision, Recorder, Respond, Response,
+    Blocker, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, RecentDecision, Recorder, Respond, Response,
     Rule,
 };
 pub use host_report::{

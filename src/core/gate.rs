@@ -16,7 +16,7 @@ pub use request::{Request, Resource, User};
 use super::expr::Expression;
 use super::problem::Problem;
 use super::selector::Selector;
-use crate::api::{FailurePolicy, Mode, Operation, Respond, Response};
+use crate::api::{DuringRun, FailurePolicy, Mode, Operation, Respond, Response};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -92,6 +92,8 @@ pub struct Gate {
     pub respond: Respond,
     /// What the API server does without the operator, as the spec has it.
     pub failure_policy: FailurePolicy,
+    /// What is done about what runs when a check turns Failing.
+    pub during_run: DuringRun,
     /// What cannot work. A gate with problems goes on with what can, and answers each start as `respond.unknown` says: half a gate must not open.
     pub problems: Vec<Problem>,
 }

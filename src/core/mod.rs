@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod check_status;
 pub mod clock_offset;
 pub mod coverage;
+pub mod during_run;
 pub mod expr;
 pub mod freshness;
 pub mod gate;

@@ -11,8 +11,8 @@ use super::selector::Selector;
 use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
 use crate::api::{
-    CheckReference, ClusterCheckReference, ClusterExperimentGate, ExperimentGate, GROUP, MatchCondition, Operation, PreflightCheckSpec,
-    ReusePolicy, Rule,
+    CheckReference, ClusterCheckReference, ClusterExperimentGate, DuringRun, ExperimentGate, GROUP, MatchCondition, Operation,
+    PreflightCheckSpec, ReusePolicy, Rule,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -104,7 +104,10 @@ pub fn experiment_gate(object: &ExperimentGate) -> Gate {
         problems.push(Problem::new("metadata.namespace", format!("nothing in {namespace} is ever held: a gate there has no effect")));
     }
     let base = gate(&parts, checks, problems);
-    Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base }
+    during_run(
+        Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base },
+        spec.during_run.as_ref(),
+    )
 }
 
 /// A `ClusterExperimentGate`, parsed.
@@ -125,7 +128,17 @@ pub fn cluster_experiment_gate(object: &ClusterExperimentGate) -> Gate {
         start: spec.matches.start.as_deref(),
     };
     let base = gate(&parts, checks, problems);
-    Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base }
+    during_run(
+        Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base },
+        spec.during_run.as_ref(),
+    )
+}
+
+/// What the gate does while an experiment runs, and what of that never can be.
+fn during_run(mut gate: Gate, spec: Option<&DuringRun>) -> Gate {
+    gate.during_run = spec.cloned().unwrap_or_default();
+    gate.problems.extend(super::during_run::problems(&gate));
+    gate
 }
 
 fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) -> Gate {
@@ -164,6 +177,7 @@ fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) ->
         mode: crate::api::Mode::default(),
         respond: crate::api::Respond::default(),
         failure_policy: crate::api::FailurePolicy::default(),
+        during_run: DuringRun::default(),
         problems,
     }
 }

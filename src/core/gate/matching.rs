@@ -4,6 +4,11 @@ use super::{Gate, Request, Start};
 use crate::api::{FailurePolicy, Operation};
 
 impl Gate {
+    /// Whether it is certain that the gate holds this.
+    pub fn certainly_holds(&self, request: &Request<'_>) -> bool {
+        matches!(self.holds(request), Ok(true))
+    }
+
     pub(super) fn holds(&self, request: &Request<'_>) -> Result<bool, ConditionError> {
         if !self.rules.iter().any(|(r, op)| *op == request.operation && *r == *request.resource) || !self.selects(request) {
             return Ok(false);
