@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions as YAML: the same bytes every time, and what the derive macro cannot say.
 
-use super::{ClusterExperimentGate, ExperimentGate, HostReport, PreflightCheck};
+use super::{ClusterExperimentGate, ExperimentGate, HostReport, PreflightCheck, PreflightRun};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
@@ -27,7 +27,10 @@ pub enum CrdError {
 
 /// All definitions, in a fixed order.
 pub fn all() -> Result<Vec<CrdFile>, CrdError> {
-    [PreflightCheck::crd(), ExperimentGate::crd(), ClusterExperimentGate::crd(), HostReport::crd()].iter().map(file).collect()
+    [PreflightCheck::crd(), ExperimentGate::crd(), ClusterExperimentGate::crd(), HostReport::crd(), PreflightRun::crd()]
+        .iter()
+        .map(file)
+        .collect()
 }
 
 fn file(crd: &CustomResourceDefinition) -> Result<CrdFile, CrdError> {

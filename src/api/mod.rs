@@ -16,6 +16,7 @@ mod experiment_gate;
 mod gate;
 mod host_report;
 mod preflight_check;
+mod preflight_run;
 mod probes;
 
 pub use cluster_experiment_gate::{ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
@@ -31,6 +32,10 @@ pub use host_report::{
 pub use preflight_check::{
     Dependency, History, Outcomes, Override, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, Quorum, Remediation, Retries, Reuse,
     ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
+};
+pub use preflight_run::{
+    GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule,
+    RunVerdict,
 };
 pub use probes::{
     AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, CalendarEffect,
