@@ -166,6 +166,7 @@ fn fact(namespace: &str, name: &str, passes: bool, now: Timestamp) -> Outcome<Ch
         name: name.into(),
         labels: Arc::default(),
         severity: Severity::Required,
+        priority: 10,
         remediation: None,
         when: None,
         state: Arc::new(state),

@@ -10,6 +10,9 @@ pub const PASSING: &str = "Passing";
 /// Condition type of a gate: a start would be admitted now.
 pub const OPEN: &str = "Open";
 
+/// Condition type of a run: it is over, for whatever reason.
+pub const COMPLETE: &str = "Complete";
+
 /// Reasons of `Ready`.
 pub mod ready {
     /// Not looked at yet.
@@ -62,6 +65,8 @@ pub mod passing {
     pub const NOT_APPLICABLE: &str = "NotApplicable";
     /// The network policy of the operator refuses the address.
     pub const TARGET_DENIED: &str = "TargetDenied";
+    /// It is decided for each request, and so has no verdict of its own.
+    pub const PER_REQUEST: &str = "PerRequest";
 
     /// The reason of a text, for what is read back from a status; what is none of them counts as an error.
     pub fn known(text: &str) -> &'static str {
@@ -82,6 +87,7 @@ pub mod passing {
             DEPENDENCY_NOT_PASSING,
             NOT_APPLICABLE,
             TARGET_DENIED,
+            PER_REQUEST,
         ];
         ALL.iter().find(|known| **known == text).copied().unwrap_or(EVALUATION_ERROR)
     }

@@ -22,6 +22,7 @@ pub mod problem;
 pub mod quantity;
 pub mod records;
 pub mod registration;
+pub mod run;
 pub mod selector;
 pub mod share;
 pub mod text;

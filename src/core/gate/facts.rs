@@ -19,6 +19,8 @@ pub struct CheckFact {
     pub labels: Arc<BTreeMap<String, String>>,
     /// Whether it can block.
     pub severity: Severity,
+    /// Its tier, 0 to 100: lower first.
+    pub priority: i32,
     /// What to do when it does not pass, in one line.
     pub remediation: Option<Arc<str>>,
     /// Which requests it is about, if not all.

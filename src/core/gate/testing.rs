@@ -118,6 +118,7 @@ pub(crate) fn fact(namespace: &str, name: &str, standing: Standing) -> CheckFact
         name: name.into(),
         labels: Arc::default(),
         severity: Severity::Required,
+        priority: 10,
         remediation: None,
         when: None,
         state: Arc::new(state(standing)),

@@ -72,6 +72,7 @@ impl Engine {
             name: key.name.clone(),
             labels: check.labels.clone(),
             severity: check.severity,
+            priority: check.priority,
             remediation: check.remediation.clone(),
             when,
             state: check.state.clone(),
