@@ -169,6 +169,7 @@ fn fact(namespace: &str, name: &str, passes: bool, now: Timestamp) -> Outcome<Ch
         priority: 10,
         remediation: None,
         when: None,
+        of_request: None,
         state: Arc::new(state),
         basis: Basis::Observed,
     })

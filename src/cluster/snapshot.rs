@@ -4,8 +4,9 @@
 //! checks; the index is copied only when checks come and go. A fact carries its own age; the parts say whether they are complete.
 
 use crate::core::freshness::Freshness;
-use crate::core::gate::{CheckFact, CheckFacts, Gate, Resource};
+use crate::core::gate::{CheckFact, CheckFacts, Gate, Resource, World};
 use crate::core::selector::Selector;
+use crate::core::watched::{Published, WatchKey};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,16 +26,17 @@ struct Parts {
     gates: ArcSwap<GateIndex>,
     namespaces: ArcSwap<HashMap<String, Labels>>,
     namespaces_complete: AtomicBool,
+    watched: ArcSwap<HashMap<WatchKey, Slot<Published>>>,
 }
 
-/// Where a check's fact is, swapped whole.
-type Slot = Arc<ArcSwap<CheckFact>>;
+/// Where one thing is, swapped whole.
+type Slot<T> = Arc<ArcSwap<T>>;
 
 /// The checks by namespace and name.
 #[derive(Clone, Debug, Default)]
 pub struct CheckIndex {
     complete: bool,
-    by_namespace: HashMap<Arc<str>, BTreeMap<Arc<str>, Slot>>,
+    by_namespace: HashMap<Arc<str>, BTreeMap<Arc<str>, Slot<CheckFact>>>,
 }
 
 /// The checks, and what may be believed of them.
@@ -42,6 +44,8 @@ pub struct CheckIndex {
 pub struct Facts {
     index: Arc<CheckIndex>,
     freshness: Arc<Freshness>,
+    /// What checks look at that are decided for each request.
+    world: Snapshot,
 }
 
 /// The gates by the resource that they look at, and by its namespace: a request costs no more for the gates of other namespaces.
@@ -66,7 +70,7 @@ struct Holders {
 impl Snapshot {
     /// The checks as they are now.
     pub fn checks(&self) -> Facts {
-        Facts { index: self.0.checks.load_full(), freshness: self.0.freshness.load_full() }
+        Facts { index: self.0.checks.load_full(), freshness: self.0.freshness.load_full(), world: self.clone() }
     }
 
     /// Publishes what may be believed from now on.
@@ -100,6 +104,26 @@ impl Snapshot {
             next.by_namespace.entry(fact.namespace.clone()).or_default().insert(fact.name.clone(), Arc::new(ArcSwap::from_pointee(fact)));
         }
         self.0.checks.store(Arc::new(next));
+    }
+
+    /// Publishes what watches have delivered; `None`: nobody looks at it any more.
+    pub fn publish_watched(&self, watched: Vec<(WatchKey, Option<Arc<Published>>)>) {
+        let index = self.0.watched.load();
+        let mut next = None;
+        for (key, published) in watched {
+            match (index.get(&key), published) {
+                (Some(slot), Some(published)) if next.is_none() => slot.store(published),
+                (_, Some(published)) => {
+                    next.get_or_insert_with(|| HashMap::clone(&index)).insert(key, Arc::new(ArcSwap::new(published)));
+                }
+                (_, None) => {
+                    next.get_or_insert_with(|| HashMap::clone(&index)).remove(&key);
+                }
+            }
+        }
+        if let Some(next) = next {
+            self.0.watched.store(Arc::new(next));
+        }
     }
 
     /// Publishes the gates.
@@ -177,6 +201,20 @@ impl CheckFacts for Facts {
 
     fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    fn world(&self) -> &dyn World {
+        &self.world
+    }
+}
+
+impl World for Snapshot {
+    fn watched(&self, key: &WatchKey) -> Option<Arc<Published>> {
+        self.0.watched.load().get(key).map(|slot| slot.load_full())
+    }
+
+    fn namespaces(&self) -> Option<Arc<HashMap<String, Labels>>> {
+        self.namespaces_complete().then(|| Self::namespaces(self))
     }
 }
 

@@ -6,11 +6,13 @@ mod cause;
 mod facts;
 mod judge;
 mod matching;
+mod of_request;
 mod request;
 
 pub use cause::{Cause, CauseKind, OWN_SPEC, seconds};
 pub use facts::{CheckFact, CheckFacts};
 pub use judge::{Judgement, judge};
+pub use of_request::{Ask, OfRequest, Unknown, World};
 pub use request::{Request, Resource, User};
 
 use super::expr::Expression;

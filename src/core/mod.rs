@@ -28,4 +28,5 @@ pub mod share;
 pub mod text;
 pub mod validate;
 pub mod verdict;
+pub mod watched;
 pub mod window;

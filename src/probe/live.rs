@@ -2,6 +2,7 @@
 
 use super::objects::ReadObjects;
 use super::plan::Outbound;
+use crate::core::gate::Ask;
 use crate::core::observation::{NO_DATA, Observation, PANIC};
 use crate::core::selector::Selector;
 use crate::core::verdict::Standing;
@@ -22,6 +23,14 @@ pub trait LiveProbe: fmt::Debug + Send + Sync {
     /// What it reads besides the targets. All of it is there when it is asked, or reading it is an error.
     fn reads(&self) -> Vec<Related> {
         Vec::new()
+    }
+    /// Whether what it says is about one request, and so can be said only while that waits.
+    fn per_request(&self) -> bool {
+        false
+    }
+    /// What is seen while a request waits. It reads memory only, without a lock, and what it costs is taken from the allowance.
+    fn observe_request(&self, asked: &Asked<'_>, allowance: &mut u64) -> Vec<Observation> {
+        self.observe_within(&asked.look, allowance)
     }
     /// Which other checks of the namespace it asks about.
     fn members(&self) -> &[CheckSelection] {
@@ -125,6 +134,15 @@ pub struct MemberFact {
     pub holds_until: Option<Timestamp>,
 }
 
+/// What a live probe looks at while a request waits.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The request, the gate, and what is known of the cluster.
+    pub ask: &'a Ask<'a>,
+    /// What it looks at in any case.
+    pub look: Look<'a>,
+}
+
 /// What a live probe looks at.
 #[derive(Clone, Copy)]
 pub struct Look<'a> {
@@ -154,8 +172,16 @@ pub fn guarded(target: &str, observe: impl FnOnce() -> Observation) -> Observati
 
 /// All observations of a probe; a panic is one error. What they cost is taken from the allowance.
 pub fn observe(probe: &dyn LiveProbe, look: &Look<'_>, allowance: &mut u64) -> Vec<Observation> {
-    let seen = catch_unwind(AssertUnwindSafe(|| probe.observe_within(look, allowance)));
-    match seen {
+    sound(|| probe.observe_within(look, allowance))
+}
+
+/// All observations of a probe while a request waits.
+pub fn observe_request(probe: &dyn LiveProbe, asked: &Asked<'_>, allowance: &mut u64) -> Vec<Observation> {
+    sound(|| probe.observe_request(asked, allowance))
+}
+
+fn sound(observe: impl FnOnce() -> Vec<Observation>) -> Vec<Observation> {
+    match catch_unwind(AssertUnwindSafe(observe)) {
         Ok(seen) if seen.is_empty() => vec![Observation::error("", NO_DATA, "the probe saw nothing")],
         Ok(seen) => seen,
         Err(_) => vec![Observation::error("", PANIC, DEFECT)],

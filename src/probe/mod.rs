@@ -27,6 +27,9 @@ pub mod tcp;
 pub mod window;
 
 pub use attempts::{Attempts, observe as observe_probed};
-pub use live::{CheckSelection, LiveProbe, Look, MemberFact, Place, ProbedProbe, Reference, Related, TargetRule, guarded, observe};
+pub use live::{
+    Asked, CheckSelection, LiveProbe, Look, MemberFact, Place, ProbedProbe, Reference, Related, TargetRule, guarded, observe,
+    observe_request,
+};
 pub use objects::{NOT_SYNCED, NotSynced, ReadObjects};
 pub use plan::{KeyState, KeyStates, Outbound, Plan, ReadReferences, ReferenceError, ReferenceKind};

@@ -10,6 +10,7 @@
 
 mod leading;
 mod messages;
+mod per_request;
 mod places;
 mod probing;
 mod relations;
@@ -142,7 +143,10 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let planned = self.agenda.first().map(|(at, _, _)| *at);
         let unfinished = (!self.dirty.is_empty()).then_some(self.last);
-        [planned, unfinished, self.sources.grants.next_wake(), self.next_watermark()].into_iter().flatten().min()
+        [planned, unfinished, self.sources.grants.next_wake(), self.sources.publishing.next_wake(), self.next_watermark()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes in what happened, does what is due, and says what to do.
@@ -171,6 +175,7 @@ impl Engine {
         self.vouch(now);
         self.sources.end_idle();
         let mut output = std::mem::take(&mut self.output);
+        output.watched = self.sources.publishing.copy(&self.sources.watches, now);
         output.effects.extend(self.sources.grants.questions(now).into_iter().map(Effect::Authorize));
         output.effects.append(&mut self.sources.effects);
         output.latest_term = self.latest_term;
@@ -191,6 +196,7 @@ impl Engine {
             self.agenda.extend(watched.gives_up_at().map(|at| (at, 0, Item::Watch(key.clone()))));
         }
         self.sources.grants.clock_was_set_back(now);
+        self.sources.publishing.clock_was_set_back(now);
         for (key, check) in &mut self.checks {
             check.settling_until = check.settling_until.min(now);
             check.probing.due = check.probing.due.map(|due| due.min(server));
@@ -207,6 +213,7 @@ impl Engine {
             Input::Checks(change) => self.take_checks(*change, now),
             Input::ListedFrom(revision) => self.listed_from = revision,
             Input::Objects(key, change) => {
+                self.sources.publishing.note(&key, &change, now);
                 let Some(watched) = self.sources.watches.get_mut(&key) else { return };
                 self.dirty.extend(watched.take(&key.kind, *change, now));
                 if let Some(at) = watched.gives_up_at() {
@@ -358,6 +365,7 @@ impl Engine {
             plan: parsed.plan,
             state: Arc::new(state),
             basis: Basis::Live,
+            of_request: None,
             reads: Reads::default(),
             handled: object.status.as_ref().and_then(|s| s.evaluated_at_request.clone()),
             seen: object.status.map(Box::new),
@@ -413,6 +421,7 @@ impl Engine {
         let Some(check) = self.checks.get_mut(key) else { return };
         let state = unevaluated(&parsed, check.state.history.clone());
         let old = std::mem::replace(&mut check.plan, parsed.plan);
+        check.of_request = None;
         check.effective = parsed.effective;
         check.severity = parsed.severity;
         check.priority = parsed.priority;
@@ -455,6 +464,9 @@ impl Engine {
     /// A check may be worth something else than before.
     fn look_at(&mut self, key: &CheckKey, now: Timestamp) {
         let Some(plan) = self.checks.get(key).and_then(Check::active).cloned() else { return };
+        if let Some(probe) = plan.per_request() {
+            return self.look_at_per_request(key, &plan, probe, now);
+        }
         match &plan.probe {
             ProbePlan::Probed(_) => self.look_at_probed(key, &plan, now),
             ProbePlan::Live(probe) => {

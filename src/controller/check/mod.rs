@@ -3,8 +3,11 @@
 mod access;
 mod engine;
 mod objects;
+mod per_request;
 mod plan;
+mod publishing;
 mod run;
 mod sources;
 
+pub use plan::remediation;
 pub use run::{CheckController, READY_CHECKS, run};

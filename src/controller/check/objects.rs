@@ -1,18 +1,18 @@
 //! The watched objects, and which checks look at them.
 
+use super::publishing::Changed;
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::gate::seconds;
 use crate::core::text::single_line;
+use crate::core::watched::Published;
+pub use crate::core::watched::{BROKEN_TOLERANCE, KindKey, WatchKey};
 use crate::probe::{NotSynced, ReadObjects};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{DynamicObject, TypeMeta};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-
-/// How long a watch may be broken before what it delivered is no longer believed. Restarts of a watch are ordinary and take less.
-pub const BROKEN_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The longest error of a watch that is shown, in characters: room is needed for the commands that grant the right.
 const MAX_ERROR_CHARS: usize = 320;
@@ -24,26 +24,6 @@ pub struct CheckKey {
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-}
-
-/// A kind as users name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KindKey {
-    /// The apiVersion.
-    pub api_version: Arc<str>,
-    /// The kind.
-    pub kind: Arc<str>,
-}
-
-/// One watch: a kind in a namespace or everywhere, all objects or one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WatchKey {
-    /// The kind.
-    pub kind: KindKey,
-    /// The namespace; `None`: all of them, or a kind that has none.
-    pub namespace: Option<Arc<str>>,
-    /// The one object that is watched.
-    pub name: Option<Arc<str>>,
 }
 
 /// What is known of a kind.
@@ -201,6 +181,22 @@ impl Watched {
     /// All checks that look at something here.
     pub fn everyone(&self) -> BTreeSet<CheckKey> {
         self.by_all.iter().chain(&self.quiet).chain(self.by_name.values().flat_map(HashMap::values).flatten()).cloned().collect()
+    }
+
+    /// A copy for whoever waits for an answer, made from the last one and what changed since.
+    pub fn copy(&self, last: Option<&Published>, changed: &Changed) -> Published {
+        let place = |namespace: &Arc<str>| self.objects.get(namespace).map(|objects| (namespace.clone(), Arc::new(objects.clone())));
+        let places = match (changed, last) {
+            (Changed::Places(changed), Some(last)) => {
+                let mut places = last.places.clone();
+                places.retain(|namespace, _| !changed.contains(namespace));
+                places.extend(changed.iter().filter_map(place));
+                places
+            }
+            _ => self.objects.keys().filter_map(place).collect(),
+        };
+        let broken = self.broken.as_ref().map(|broken| (broken.since, broken.message.clone()));
+        Published { places, synced: self.synced, broken }
     }
 
     /// When a break will have lasted too long, if there is one.

@@ -7,7 +7,7 @@ use crate::core::selector::Selector;
 use crate::core::text::single_line;
 use crate::core::validate;
 use crate::core::verdict::Settings;
-use crate::probe::{Attempts, CheckSelection, Plan as ProbePlan, ProbedProbe, TargetRule};
+use crate::probe::{Attempts, CheckSelection, LiveProbe, Plan as ProbePlan, ProbedProbe, TargetRule};
 use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +112,14 @@ impl CheckPlan {
         match &self.probe {
             ProbePlan::Probed(probe) => Some(probe),
             ProbePlan::Live(_) => None,
+        }
+    }
+
+    /// Its probe, if it is decided for each request.
+    pub fn per_request(&self) -> Option<&Arc<dyn LiveProbe>> {
+        match &self.probe {
+            ProbePlan::Live(probe) if probe.per_request() => Some(probe),
+            _ => None,
         }
     }
 

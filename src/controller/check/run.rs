@@ -187,6 +187,8 @@ impl Shell {
 
     fn act(&mut self, output: Output, complete: bool, leads: bool) {
         let changed = output.news || !output.removed.is_empty();
+        // First what facts look at.
+        self.context.snapshot.publish_watched(output.watched);
         self.context.snapshot.publish_checks(output.facts, &output.removed, complete);
         if let Some(reached) = output.reached {
             self.freshness.watermark = Some(reached);

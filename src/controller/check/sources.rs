@@ -4,7 +4,9 @@
 use super::access::{Access, Account, Grants, Permission, refusal};
 use super::engine::Effect;
 use super::objects::{CheckKey, Interest, KindKey, KindState, Objects, Reader, Untold, WatchKey, Watched};
+use super::per_request::PerRequest;
 use super::plan::{CheckPlan, TargetPlan, Which};
+use super::publishing::Publishing;
 use crate::api::conditions::passing;
 use crate::cluster::discovery::Served;
 use crate::cluster::snapshot::Labels;
@@ -39,6 +41,8 @@ pub enum Found {
 pub struct Reads {
     /// Watches that it subscribed to.
     pub watches: Vec<WatchKey>,
+    /// Those of them that are copied for whoever waits for an answer.
+    published: Vec<WatchKey>,
     accesses: HashSet<Access>,
     kinds: HashSet<KindKey>,
 }
@@ -57,6 +61,8 @@ pub struct Sources {
     pub watches: HashMap<WatchKey, Watched>,
     /// The rights.
     pub grants: Grants,
+    /// The copies for whoever waits for an answer.
+    pub publishing: Publishing,
     namespaces: Option<Arc<HashMap<String, Labels>>>,
     /// What to do, to be taken out.
     pub effects: Vec<Effect>,
@@ -84,6 +90,20 @@ struct Need<'a> {
     quiet: bool,
     /// These are what the check is about; the rest is read besides.
     target: bool,
+}
+
+impl<'a> Need<'a> {
+    /// What a probe reads besides its targets, which are in some namespaces.
+    fn of(related: Related, namespaces: Option<&'a Selector>) -> Self {
+        let Related { api_version, kind, place, name, quiet } = related;
+        let place = match (place, namespaces) {
+            (Place::Targets, None) => NeedPlace::Own,
+            (Place::Targets, Some(selector)) => NeedPlace::Selected(selector),
+            (Place::Everywhere, _) => NeedPlace::Everywhere,
+            (Place::Owned(namespace), _) => NeedPlace::Owned(namespace),
+        };
+        Self { kind: KindKey { api_version: api_version.into(), kind: kind.into() }, place, name, quiet, target: false }
+    }
 }
 
 /// Objects that may be read: how their kind is served, and in which namespace they are.
@@ -120,6 +140,7 @@ impl Sources {
             kinds: HashMap::new(),
             watches: HashMap::new(),
             grants: Grants::default(),
+            publishing: Publishing::default(),
             namespaces: None,
             effects: Vec::new(),
             idle: Vec::new(),
@@ -188,6 +209,9 @@ impl Sources {
     }
 
     fn unwatch(&mut self, check: &CheckKey, reads: &mut Reads) {
+        for watch in reads.published.drain(..) {
+            self.publishing.unsubscribe(check, &watch);
+        }
         for watch in reads.watches.drain(..) {
             if self.watches.get_mut(&watch).is_some_and(|w| w.unsubscribe(check)) {
                 self.idle.push(watch);
@@ -226,16 +250,14 @@ impl Sources {
             };
             needs.push(Need { kind, place, name: name.map(str::to_owned), quiet: false, target: true });
         }
-        for Related { api_version, kind, place, name, quiet } in probe.reads() {
-            let kind = KindKey { api_version: api_version.into(), kind: kind.into() };
-            let place = match (place, targets.and_then(|t| t.namespaces.as_ref())) {
-                (Place::Targets, None) => NeedPlace::Own,
-                (Place::Targets, Some(selector)) => NeedPlace::Selected(selector),
-                (Place::Everywhere, _) => NeedPlace::Everywhere,
-                (Place::Owned(namespace), _) => NeedPlace::Owned(namespace),
-            };
-            needs.push(Need { kind, place, name, quiet, target: false });
-        }
+        needs.extend(probe.reads().into_iter().map(|related| Need::of(related, targets.and_then(|t| t.namespaces.as_ref()))));
+        let target = needs.iter().position(|need| need.target);
+        let mut provided = self.obtain(asker, reads, &needs)?;
+        Ok(target.map(|target| provided.swap_remove(target)))
+    }
+
+    /// The watches in which what is needed is, if all of it may be read and is there.
+    fn obtain(&mut self, asker: Asker<'_>, reads: &mut Reads, needs: &[Need<'_>]) -> Result<Vec<WatchKey>, Found> {
         let allowed: Vec<Result<Allowed, Found>> = needs.iter().map(|need| self.allow(asker, reads, need)).collect();
         let allowed = all(allowed).inspect_err(|found| {
             // Who may not read all of it holds no watch.
@@ -244,9 +266,20 @@ impl Sources {
             }
         })?;
         let provided = needs.iter().zip(allowed).map(|(need, allowed)| self.provide(asker, reads, need, allowed)).collect();
-        let mut provided = all(provided)?;
-        let target = needs.iter().position(|need| need.target);
-        Ok(target.map(|target| provided.swap_remove(target)))
+        all(provided)
+    }
+
+    /// Sees to it that everything may be read and is copied that a check looks at which is decided for each request.
+    pub fn prepare_for_requests(&mut self, asker: Asker<'_>, probe: &Arc<dyn LiveProbe>, reads: &mut Reads) -> Result<PerRequest, Found> {
+        let needs: Vec<Need<'_>> = probe.reads().into_iter().map(|related| Need { quiet: true, ..Need::of(related, None) }).collect();
+        let watches = self.obtain(asker, reads, &needs)?;
+        for watch in &watches {
+            self.publishing.subscribe(asker.key, watch, asker.now);
+            if !reads.published.contains(watch) {
+                reads.published.push(watch.clone());
+            }
+        }
+        Ok(PerRequest::new(asker.key, asker.plan, probe.clone(), watches))
     }
 
     /// Where objects are, if their kind is served and the check's account may read them there.

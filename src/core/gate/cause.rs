@@ -2,9 +2,9 @@
 
 use super::{CheckFact, Gate};
 use crate::api::{Respond, Response, Severity};
-use crate::core::freshness::{self, Freshness};
+use crate::core::freshness::{self, Basis, Freshness};
 use crate::core::observation::Outcome;
-use crate::core::verdict::Verdict;
+use crate::core::verdict::{State, Verdict};
 use jiff::Timestamp;
 
 /// Why a check counts against a start.
@@ -85,10 +85,17 @@ impl Cause {
 pub const OWN_SPEC: &str = "(this gate's own spec)";
 
 /// What a check that does not pass says of itself.
-pub(super) fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKind, freshness: &Freshness, now: Timestamp) -> Cause {
-    let state = &check.state;
-    let age_seconds = freshness::age(state, &check.basis, freshness, now).map(|d| d.as_secs());
-    let distrust = freshness::distrust(state, &check.basis, freshness, now);
+pub(super) fn cause(
+    gate: &Gate,
+    check: &CheckFact,
+    (state, basis): (&State, &Basis),
+    name: String,
+    kind: CauseKind,
+    freshness: &Freshness,
+    now: Timestamp,
+) -> Cause {
+    let age_seconds = freshness::age(state, basis, freshness, now).map(|d| d.as_secs());
+    let distrust = freshness::distrust(state, basis, freshness, now);
     // What passes is not to blame: a failure may be one of quorum or of thresholds.
     let worst = state.results.first().filter(|o| o.outcome != Outcome::Pass);
     let message = match (kind, state.verdict) {
@@ -99,7 +106,7 @@ pub(super) fn cause(gate: &Gate, check: &CheckFact, name: String, kind: CauseKin
         (CauseKind::Stale, _) => format!(
             "last evaluated {} ago, believed for {}",
             seconds(age_seconds.unwrap_or(0)),
-            freshness::believed_for(state, &check.basis).map_or_else(String::new, |d| seconds(d.as_secs())),
+            freshness::believed_for(state, basis).map_or_else(String::new, |d| seconds(d.as_secs())),
         ),
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) if state.evaluated_at.is_some_and(|t| t > now) => {
             "it was evaluated in the future: the operator's clock was set back".to_owned()

@@ -1,5 +1,6 @@
 //! The checks as gates see them.
 
+use super::of_request::{OfRequest, Unknown, World};
 use crate::api::Severity;
 use crate::core::expr::Expression;
 use crate::core::freshness::{Basis, Freshness};
@@ -25,6 +26,8 @@ pub struct CheckFact {
     pub remediation: Option<Arc<str>>,
     /// Which requests it is about, if not all.
     pub when: Option<Expression>,
+    /// Who decides it for each request, if it is one that needs the request; then `state` is none that counts.
+    pub of_request: Option<Arc<dyn OfRequest>>,
     /// Its settled state.
     pub state: Arc<State>,
     /// Where that comes from.
@@ -41,4 +44,8 @@ pub trait CheckFacts {
     fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>>;
     /// What may be believed of what they say.
     fn freshness(&self) -> &Freshness;
+    /// What checks may look at that are decided for each request.
+    fn world(&self) -> &dyn World {
+        &Unknown
+    }
 }

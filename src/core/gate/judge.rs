@@ -2,11 +2,12 @@
 
 use super::cause::{self, Cause, CauseKind, OWN_SPEC};
 use super::matching::ConditionError;
+use super::of_request::{self, Ask};
 use super::{CheckFact, CheckFacts, CheckNamespace, Gate, GateKey, Request, Required};
 use crate::api::{FailurePolicy, Mode, Response};
 use crate::core::expr::Expression;
-use crate::core::freshness::{self, Freshness};
-use crate::core::verdict::Standing;
+use crate::core::freshness::{self, Basis};
+use crate::core::verdict::{Standing, State};
 use jiff::Timestamp;
 
 /// How many checks that pass a message may name.
@@ -111,7 +112,7 @@ impl Tally<'_> {
         };
         match required {
             Required::Named(_, name) => match facts.named(place, name) {
-                Some(check) => self.count(gate, &check, facts.freshness(), now),
+                Some(check) => self.count(gate, &check, facts, now),
                 None => self.absent(
                     gate,
                     qualified(gate, place, name),
@@ -130,7 +131,7 @@ impl Tally<'_> {
                     self.absent(gate, qualified(gate, place, &what), message, facts);
                 }
                 for check in found {
-                    self.count(gate, &check, facts.freshness(), now);
+                    self.count(gate, &check, facts, now);
                 }
             }
         }
@@ -146,7 +147,7 @@ impl Tally<'_> {
         });
     }
 
-    fn count(&mut self, gate: &Gate, check: &CheckFact, freshness: &Freshness, now: Timestamp) {
+    fn count(&mut self, gate: &Gate, check: &CheckFact, facts: &dyn CheckFacts, now: Timestamp) {
         let name = qualified(gate, &check.namespace, &check.name);
         if self.seen.contains(&name) {
             return;
@@ -158,7 +159,21 @@ impl Tally<'_> {
             return;
         }
         self.required += 1;
-        let kind = match freshness::standing(&check.state, &check.basis, freshness, now) {
+        let freshness = facts.freshness();
+        let asked: State;
+        let (state, basis) = match (&check.of_request, self.request) {
+            (None, _) => (&*check.state, &check.basis),
+            // Nothing is asked, so it can neither pass nor block.
+            (Some(_), None) => {
+                self.per_request = true;
+                return;
+            }
+            (Some(of_request), Some(request)) => {
+                asked = of_request::ask(of_request.as_ref(), &Ask { request, gate: &gate.key, now, world: facts.world() });
+                (&asked, &Basis::Live)
+            }
+        };
+        let kind = match freshness::standing(state, basis, freshness, now) {
             Standing::Passing => {
                 if self.passing.len() < MAX_PASSING_NAMES {
                     self.passing.push(name);
@@ -174,8 +189,13 @@ impl Tally<'_> {
             Standing::Unknown => CauseKind::Unknown,
             Standing::Failing => CauseKind::Failing,
         };
-        self.per_request |= self.request.is_none() && check.when.is_some();
-        self.causes.push(cause::cause(gate, check, name, kind, freshness, now));
+        self.per_request |= check.of_request.is_some() || (self.request.is_none() && check.when.is_some());
+        let mut cause = cause::cause(gate, check, (state, basis), name, kind, freshness, now);
+        if check.of_request.is_some() {
+            // It was evaluated for this request, and nothing else will be: there is nothing to wait for.
+            cause.age_seconds = None;
+        }
+        self.causes.push(cause);
     }
 }
 

@@ -60,3 +60,6 @@ pub(super) fn ask(check: &dyn OfRequest, ask: &Ask<'_>) -> State {
         State::unevaluated(passing::EVALUATION_ERROR, message, VecDeque::new())
     })
 }
+
+#[cfg(test)]
+mod tests;

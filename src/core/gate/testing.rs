@@ -121,6 +121,7 @@ pub(crate) fn fact(namespace: &str, name: &str, standing: Standing) -> CheckFact
         priority: 10,
         remediation: None,
         when: None,
+        of_request: None,
         state: Arc::new(state(standing)),
         basis: Basis::Observed,
     }

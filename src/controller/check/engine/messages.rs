@@ -10,6 +10,7 @@ use crate::core::clock_offset::Offset;
 use crate::core::freshness::{Revision, Watermark};
 use crate::core::gate::CheckFact;
 use crate::core::observation::Observation;
+use crate::core::watched::Published;
 use crate::probe::{Attempts, ProbedProbe};
 use kube::api::DynamicObject;
 use std::collections::HashMap;
@@ -66,6 +67,8 @@ pub enum Effect {
 pub struct Output {
     /// What to do, in order.
     pub effects: Vec<Effect>,
+    /// Copies of watches for whoever waits for an answer; `None`: nobody looks at one any more.
+    pub watched: Vec<(WatchKey, Option<Arc<Published>>)>,
     /// Facts to publish.
     pub facts: Vec<CheckFact>,
     /// Whether one of them says something else than before, and not the same once more.

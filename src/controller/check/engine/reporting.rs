@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// Publishes a fact that says the same as before: it was observed once more.
-    fn renew(&mut self, key: &CheckKey) {
+    pub(super) fn renew(&mut self, key: &CheckKey) {
         let Some(check) = self.checks.get(key) else { return };
         // A check that went and came back in one step is there.
         self.output.removed.retain(|(namespace, name)| *namespace != key.namespace || *name != key.name);
@@ -75,6 +75,7 @@ impl Engine {
             priority: check.priority,
             remediation: check.remediation.clone(),
             when,
+            of_request: check.of_request.clone(),
             state: check.state.clone(),
             basis: check.basis.clone(),
         });

@@ -168,6 +168,7 @@ impl World {
             let next = self.engine.step(answers, self.now);
             output.effects.extend(next.effects);
             output.facts.extend(next.facts);
+            output.watched.extend(next.watched);
             output.removed.extend(next.removed);
             output.vouched = next.vouched;
         }

@@ -7,6 +7,7 @@ use crate::api::conditions::{READY, Wanted, passing, ready};
 use crate::api::{EVALUATE_AT, Override, PreflightCheck, PreflightCheckSpec, PreflightCheckStatus, ReusePolicy, Severity};
 use crate::core::coverage::Beat;
 use crate::core::freshness::{Basis, Reported, Revision};
+use crate::core::gate::OfRequest;
 use crate::core::overrides::effective;
 use crate::core::problem::{Problem, summary};
 use crate::core::text::single_line;
@@ -47,6 +48,8 @@ pub(super) struct Check {
     pub(super) plan: Result<Arc<CheckPlan>, Vec<Problem>>,
     pub(super) state: Arc<State>,
     pub(super) basis: Basis,
+    /// Who decides it for each request, once all that it looks at is there.
+    pub(super) of_request: Option<Arc<dyn OfRequest>>,
     pub(super) reads: Reads,
     /// The status as it was last seen.
     pub(super) seen: Option<Box<PreflightCheckStatus>>,
@@ -243,7 +246,7 @@ pub(super) fn announcement(announced: Option<Verdict>, state: &State) -> Option<
     state.evaluated_at?;
     match (announced, state.verdict) {
         (Some(old), new) if old == new => None,
-        (_, Verdict::Unknown) if state.reason == passing::NOT_APPLICABLE => None,
+        (_, Verdict::Unknown) if matches!(state.reason, passing::NOT_APPLICABLE | passing::PER_REQUEST) => None,
         (_, Verdict::Failing) => Some((true, "CheckFailing")),
         (_, Verdict::Unknown) => Some((true, "CheckUnknown")),
         (Some(Verdict::Failing | Verdict::Unknown), _) => Some((false, "CheckRecovered")),
