@@ -1,6 +1,7 @@
 //! `ExperimentGate`: holds objects of its own namespace.
 
-use super::gate::{DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
+use super::gate::{all_priorities, hold_seconds, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
+use super::preset::{Preset, PresetOptions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -38,19 +39,49 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Open')].message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.presets) && self.presets.size() > 0) || (has(self.match) && has(self.match.rules) && self.match.rules.size() > 0)")
+    .message("at least one of presets and match.rules is required: a gate without any would hold nothing").field_path(".presets"))]
+#[x_kube(validation = Rule::new("(has(self.checks) && self.checks.size() > 0) || has(self.atLeast)")
+    .message("at least one check is required: a gate without any would admit everything").field_path(".checks"))]
 pub struct ExperimentGateSpec {
-    /// Which requests the gate looks at.
-    #[serde(rename = "match")]
-    pub matches: GateMatch,
-    /// Which checks must pass, all of them. 1 to 64.
-    #[schemars(length(min = 1, max = 64))]
+    /// Tools of which the gate holds what starts, resumes or widens something. At most 9, each once. `holdpoint presets` prints what each expands to.
+    /// Example: `[ChaosMesh, KubeVirt]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 9))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub presets: Vec<Preset>,
+    /// What presets cannot know by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_options: Option<PresetOptions>,
+    /// Which requests the gate looks at, besides those of its presets. Its selectors and conditions narrow the presets too.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matches: Option<GateMatch>,
+    /// Which checks must pass, all of them. At most 64; at least one, unless there is `atLeast`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub checks: Vec<CheckReference>,
+    /// Of these, some must pass, whichever. They count as one requirement; what `checks` names too is required all the same. Unset: there is none.
+    /// Example: `{count: 1, of: [{name: mirror-a}, {name: mirror-b}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<AtLeast>,
+    /// Checks with a larger `priority` are not required. Range: 0 to 100. Default: 100, all are. Example: 10, the light tiers only.
+    #[serde(default = "all_priorities")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_priority: i32,
+    /// Whether answers tell of the first tier only (checks of one `priority`, lower first) in which a check refuses. It changes what is told, not what
+    /// is answered. Default: false.
+    #[serde(default)]
+    pub stop_at_first_failure: bool,
     /// What the gate does about what it finds: Enforce, Warn or Audit. Default: Warn.
     #[serde(default)]
     pub mode: Mode,
     /// What it does for each way in which a check may not pass. Default: Deny for all.
     #[serde(default)]
     pub respond: Respond,
+    /// For how many seconds clients are asked to come back before Hold becomes Deny. kubectl comes back ten times. Range: 1 to 300. Default: 25.
+    #[serde(default = "hold_seconds")]
+    #[schemars(range(min = 1, max = 300))]
+    pub hold_seconds: i32,
     /// What the API server does when the operator cannot be reached: Fail (refuse) or Ignore (admit). Only in mode Enforce: a gate that
     /// never refuses is always registered with Ignore. Default: Fail.
     #[serde(default)]
@@ -61,13 +92,16 @@ pub struct ExperimentGateSpec {
 }
 
 /// Which requests a gate looks at. All that is set must hold.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.start) || !self.rules.exists(r, 'UPDATE' in r.operations)")
+#[x_kube(validation = Rule::new("has(self.start) || !has(self.rules) || !self.rules.exists(r, 'UPDATE' in r.operations)")
     .message("rules with operation UPDATE need start: an expression that is true only for updates that start something, such as object.spec.runStrategy == 'Always' && oldObject.spec.runStrategy != 'Always'").field_path(".start"))]
+#[x_kube(validation = Rule::new("!has(self.start) || (has(self.rules) && self.rules.size() > 0)")
+    .message("start belongs to rules: presets know what a start is").field_path(".start"))]
 pub struct GateMatch {
-    /// The kinds and operations. 1 to 16.
-    #[schemars(length(min = 1, max = 16))]
+    /// The kinds and operations, by hand. At most 16; at least one, unless there are presets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     pub rules: Vec<RequestRule>,
     /// Only objects with these labels (of the new object, or of the old one). Unset: all. The object's author chooses its labels: not a safeguard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,4 +130,23 @@ pub struct CheckReference {
     /// All checks with these labels, also ones created later. At least one must exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// Of a probed check: how many seconds ago it may have been observed passing, for this gate; beyond that it is Stale. Live checks are as new as the
+    /// watched objects. Unset: the check's own `staleAfterSeconds` alone counts. Range: 1 to 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub max_age_seconds: Option<i32>,
+}
+
+/// Some of these checks must pass, whichever.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.of.exists(r, has(r.selector)) || self.count <= self.of.size()")
+    .message("there are fewer checks than must pass").field_path(".count"))]
+pub struct AtLeast {
+    /// How many must pass. Those that are not about the request do not count, and no more are needed than are left. 1 to 64.
+    #[schemars(range(min = 1, max = 64))]
+    pub count: i32,
+    /// Which checks. Advisory ones count like others. 1 to 64.
+    #[schemars(length(min = 1, max = 64))]
+    pub of: Vec<CheckReference>,
 }

@@ -64,19 +64,21 @@ pub enum Mode {
     Audit,
 }
 
-/// What the gate does for each way in which a required check may not pass.
+/// What the gate does for each way in which a required check may not pass: Allow, Warn, Hold or Deny. Hold is for what waiting can cure; what it
+/// cannot cure, such as a check that may not read its targets, is refused at once.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Respond {
-    /// The check is failing. Default: Deny.
+    /// The check is failing. Hold means the same as Deny here, unless the check waits for a place or for the end of its `holdDownSeconds`. Default: Deny.
     #[serde(default)]
     pub failing: Response,
-    /// It could not be told: an error, no data, no targets, never evaluated, suspended. Default: Deny.
+    /// It could not be told: an error, no data, no targets, never evaluated, suspended. Hold waits for what was never evaluated, or ended in an
+    /// error or without data. Default: Deny.
     #[serde(default)]
     pub unknown: Response,
-    /// It passed, too long ago. Default: Deny.
+    /// It passed, too long ago. Hold waits for a new evaluation. Default: Deny.
     #[serde(default)]
     pub stale: Response,
-    /// There is no such check, or the selector finds none. Default: Deny.
+    /// There is no such check, or the selector finds none. Hold means the same as Deny here. Default: Deny.
     #[serde(default)]
     pub missing: Response,
 }
@@ -94,6 +96,9 @@ pub enum Response {
     Allow,
     /// Admit with a warning.
     Warn,
+    /// Ask the client to come back in a moment (429, which kubectl and client-go do by themselves), and evaluate meanwhile what is needed. After
+    /// `holdSeconds` it is Deny. Service accounts and other accounts of the system are refused instead, since controllers would stall; so are dry runs.
+    Hold,
     /// Refuse.
     #[default]
     Deny,
@@ -201,7 +206,7 @@ pub struct RecentDecision {
     pub id: String,
     /// When.
     pub time: Time,
-    /// Allow, Warn or Deny: what was answered.
+    /// Allow, Warn, Hold or Deny: what was answered.
     pub decision: String,
     /// What would have been answered in mode Enforce, where that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,9 +217,50 @@ pub struct RecentDecision {
     pub object: String,
     /// Who asked.
     pub user: String,
+    /// The generation of the gate's spec by which it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
     /// The reason, at most 256 characters.
     #[serde(default)]
     pub message: String,
+    /// What it was decided by: the required checks as they stood, worst first, at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub checks: Vec<DecidedBy>,
+    /// How many required checks are not in the list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_checks: i32,
+    /// The PreflightRun that the request waited for: namespace/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+/// A check by which a decision was made, as it stood at that instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecidedBy {
+    /// The check: name, or namespace/name for a ClusterExperimentGate.
+    pub check: String,
+    /// Passing, Warning, Failing, Unknown, Stale or Missing.
+    pub verdict: String,
+    /// How old the observation was on which that rests, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<i64>,
+}
+
+/// The default of `maxPriority`.
+pub(super) const fn all_priorities() -> i32 {
+    100
+}
+
+/// The default of `holdSeconds`.
+pub(super) const fn hold_seconds() -> i32 {
+    25
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// How many starts were decided on.
@@ -226,6 +272,9 @@ pub struct DecisionCounters {
     /// Admitted with a warning.
     #[serde(default)]
     pub warned: i64,
+    /// Answers that asked the client to come back in a moment; a start that waits gets several.
+    #[serde(default)]
+    pub held: i64,
     /// Refused.
     #[serde(default)]
     pub denied: i64,

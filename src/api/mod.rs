@@ -17,12 +17,13 @@ mod gate;
 mod host_report;
 mod preflight_check;
 mod preflight_run;
+mod preset;
 mod probes;
 
-pub use cluster_experiment_gate::{ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
-pub use experiment_gate::{CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
+pub use cluster_experiment_gate::{ClusterAtLeast, ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
+pub use experiment_gate::{AtLeast, CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
 pub use gate::{
-    Blocker, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, RecentDecision, Recorder, Respond, Response,
+    Blocker, DecidedBy, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, RecentDecision, Recorder, Respond, Response,
     Rule,
 };
 pub use host_report::{
@@ -37,6 +38,7 @@ pub use preflight_run::{
     GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule,
     RunVerdict,
 };
+pub use preset::{KrknOptions, Preset, PresetOptions};
 pub use probes::{
     AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, CalendarEffect,
     CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConditionProbe,

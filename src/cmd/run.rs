@@ -8,7 +8,9 @@ use crate::cluster::lease::{self, Kept, LeaseKeeper, READY_LEASE};
 use crate::cluster::references::References;
 use crate::cluster::snapshot::Snapshot;
 use crate::controller::check::{self, CheckController, READY_CHECKS};
+use crate::controller::experiments::{self, ExperimentController};
 use crate::controller::gate::{self, GateController, READY_GATES};
+use crate::core::presets::{Accounts, Catalog, ControllerAccount};
 use crate::core::certificates::{Lifetimes, Settings, service_names};
 use crate::core::netpolicy::{NetworkPolicy, parse_allow};
 use crate::core::registration::{Address, Registered};
@@ -67,6 +69,9 @@ pub(super) struct Args {
     /// Service account of the operator, for the commands that messages print
     #[arg(long, env = "HOLDPOINT_SERVICE_ACCOUNT", default_value = "holdpoint")]
     service_account: String,
+    /// Service account of a tool's controller, as in Krkn=chaos/krkn-operator, where the tool is not installed as it is by default; may be repeated
+    #[arg(long, env = "HOLDPOINT_CONTROLLER_ACCOUNT", value_delimiter = ',', value_name = "TOOL=NAMESPACE/NAME")]
+    controller_account: Vec<ControllerAccount>,
     /// Let checks reach these addresses although they are loopback, link-local or the like; may be repeated
     #[arg(long, env = "HOLDPOINT_ALLOW_CIDR", value_delimiter = ',', value_name = "CIDR", value_parser = parse_allow)]
     allow_cidr: Vec<IpNet>,
@@ -95,6 +100,10 @@ pub(super) struct Args {
 
 /// How many decisions may wait to be recorded.
 const RECORDS: usize = 4096;
+/// How many gates that opened may wait for the parents of what they refused to be touched.
+const OPENED: usize = 256;
+/// How many requests that are held may wait for their checks to be evaluated; each keeps its object.
+const WISHES: usize = 64;
 /// How long after the signal to stop requests are still answered: the API server may not know yet that the endpoint is gone.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -179,7 +188,10 @@ fn start(
     let electing = clock::spawn(electing);
     let (namespaces_in, namespaces) = watch::channel(None);
     let (records_in, records) = mpsc::channel(RECORDS);
+    let looked = Arc::new(Notify::new());
+    let (opened_in, opened) = mpsc::channel(OPENED);
     let (answers_in, answers) = mpsc::channel(RECORDS);
+    let (wishes_in, mut wishes) = mpsc::channel(WISHES);
     let (to_register, gates) = watch::channel(None);
     let (bundle_in, ca_bundle) = watch::channel(None);
     let (registered_in, registered) = watch::channel(Registered::default());
@@ -204,7 +216,9 @@ fn start(
         watermark,
     };
     clock::spawn_into(tasks, check::run(checks, shutdown.clone()));
+    let accounts = Accounts::new(&args.controller_account, (&args.namespace, &args.service_account));
     let gate_controller = GateController {
+        catalog: Arc::new(Catalog::new(accounts)),
         client: client.clone(),
         contact: contact.clone(),
         snapshot: snapshot.clone(),
@@ -212,13 +226,26 @@ fn start(
         records,
         to_register,
         registered: registered.clone(),
-        events,
+        events: events.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
         role: role.clone(),
+        looked: looked.clone(),
         namespaces: namespaces_in,
     };
     clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));
+    let experiment_controller = ExperimentController {
+        client: client.clone(),
+        contact: contact.clone(),
+        snapshot: snapshot.clone(),
+        events,
+        metrics: metrics.clone(),
+        role: role.clone(),
+        looked,
+        opened,
+        namespace: args.namespace.clone(),
+    };
+    clock::spawn_into(tasks, experiments::run(experiment_controller, shutdown.clone()));
     let address = match &args.webhook_url {
         Some(url) => Address::Url(url.to_string()),
         None => Address::Service { name: args.service_name.clone(), port: args.service_port },
@@ -256,7 +283,15 @@ fn start(
         readiness: readiness.clone(),
     };
     clock::spawn_into(tasks, certificates::run(certificates, shutdown.clone()));
-    let admission = Admission { snapshot: snapshot.clone(), records: records_in, answers: answers_in, metrics: metrics.clone() };
+    // What is wanted is not evaluated yet: whoever waits, waits for the checks' own evaluations.
+    clock::spawn(async move { while wishes.recv().await.is_some() {} });
+    let admission = Admission {
+        snapshot: snapshot.clone(),
+        records: records_in,
+        wishes: wishes_in,
+        answers: answers_in,
+        metrics: metrics.clone(),
+    };
     let router = handler::router(admission);
     let tls = server_config(slot).map_err(|e| format!("cannot serve TLS: {e}"))?;
     clock::spawn_into(tasks, server::serve(listener, tls, router, Limits::default(), counters.clone(), shutdown.clone()));

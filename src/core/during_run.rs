@@ -159,6 +159,8 @@ impl Experiment {
             operation: if creates { Operation::Create } else { Operation::Update },
             namespace: self.namespace(),
             name: self.text("/metadata/name"),
+            generated_name: false,
+            cannot_wait: None,
             dry_run: true,
             deleting: false,
             labels: self.labels(),

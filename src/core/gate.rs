@@ -2,20 +2,28 @@
 //!
 //! Several gates may match one request: all are judged, and the strictest answer wins.
 
+mod at_least;
 mod cause;
 mod facts;
+mod hold;
 mod judge;
 mod matching;
 mod of_request;
 mod request;
+mod required;
+mod wish;
 
 pub use cause::{Cause, CauseKind, OWN_SPEC, seconds};
 pub use facts::{CheckFact, CheckFacts};
-pub use judge::{Judgement, judge};
+pub use hold::{Digest, Held, Hold, HoldKey, Holds, MAX_HELD_BYTES, NoHolds, Outcome};
+pub use judge::{Judgement, Passed, Skipped, judge};
 pub use of_request::{Ask, OfRequest, Unknown, World};
 pub use request::{Request, Resource, User};
+pub use required::{AtLeast, CheckName, CheckNamespace, Required, Which};
+pub use wish::{Asked, Wish};
 
 use super::expr::Expression;
+use super::presets::Presets;
 use super::problem::Problem;
 use super::selector::Selector;
 use crate::api::{DuringRun, FailurePolicy, Mode, Operation, Respond, Response};
@@ -49,24 +57,6 @@ impl fmt::Display for GateKey {
     }
 }
 
-/// Where the checks of a reference live.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckNamespace {
-    /// In this one.
-    Fixed(String),
-    /// In the request's.
-    OfRequest,
-}
-
-/// Which checks a gate requires.
-#[derive(Clone, Debug)]
-pub enum Required {
-    /// One, by name.
-    Named(CheckNamespace, String),
-    /// All with some labels; at least one must exist.
-    Selected(CheckNamespace, Selector),
-}
-
 /// A gate's spec, parsed.
 #[derive(Debug)]
 pub struct Gate {
@@ -76,8 +66,12 @@ pub struct Gate {
     pub uid: String,
     /// The generation of the spec.
     pub generation: Option<i64>,
-    /// The resources and operations that it looks at, without those that no gate may hold.
+    /// The resources and operations that it looks at, without those that no gate may hold; sorted.
     pub rules: Vec<(Resource, Operation)>,
+    /// Those of them that its rules by hand name; what a start is of them, `start` says.
+    pub by_hand: Vec<(Resource, Operation)>,
+    /// What its presets hold, and what a start is of that.
+    pub presets: Presets,
     /// On the cluster kind: which namespaces.
     pub namespace_selector: Option<Selector>,
     /// Which objects.
@@ -88,10 +82,18 @@ pub struct Gate {
     pub start: Start,
     /// Which checks it requires.
     pub checks: Vec<Required>,
+    /// Of these, some are required, whichever.
+    pub at_least: Option<AtLeast>,
+    /// Checks of a larger priority are not required.
+    pub max_priority: i32,
+    /// Whether nothing is told of tiers after the first one that refuses.
+    pub stop_at_first_failure: bool,
     /// What it does about what it finds.
     pub mode: Mode,
     /// What it does for each way of not passing.
     pub respond: Respond,
+    /// For how many seconds a client is asked to come back.
+    pub hold_seconds: u32,
     /// What the API server does without the operator, as the spec has it.
     pub failure_policy: FailurePolicy,
     /// What is done about what runs when a check turns Failing.
@@ -122,9 +124,17 @@ impl Gate {
 
     /// Whether it looks for checks in the namespace of each request.
     pub fn depends_on_request(&self) -> bool {
-        let of_request =
-            |r: &Required| matches!(r, Required::Named(CheckNamespace::OfRequest, _) | Required::Selected(CheckNamespace::OfRequest, _));
-        self.checks.iter().any(of_request)
+        self.references().any(|reference| reference.place == CheckNamespace::OfRequest)
+    }
+
+    /// All references to checks.
+    pub fn references(&self) -> impl Iterator<Item = &Required> {
+        self.checks.iter().chain(self.at_least.iter().flat_map(|group| &group.of))
+    }
+
+    /// What it calls a check.
+    fn calls(&self, namespace: &str, name: &str) -> String {
+        if self.key.namespace.is_some() { name.to_owned() } else { format!("{namespace}/{name}") }
     }
 }
 
@@ -152,6 +162,10 @@ pub fn decide<'g>(request: &Request<'_>, gates: impl Iterator<Item = &'g Gate>, 
             })
             .collect()
     };
+    let mut digest = None;
+    for judgement in judgements.iter_mut().filter(|judgement| judgement.answer == Response::Hold) {
+        hold::settle(judgement, &mut digest, request, facts.holds(), now);
+    }
     judgements.sort_by(|a, b| b.answer.cmp(&a.answer).then_with(|| a.gate.cmp(&b.gate)));
     Decision { id: decision_id(request.uid), answer: judgements.first().map_or(Response::Allow, |j| j.answer), judgements }
 }

@@ -2,14 +2,21 @@
 
 use super::gate::{Decision, GateKey, Judgement};
 use super::text::{MAX_MESSAGE_CHARS, single_line};
-use crate::api::{DecisionCounters, RecentDecision, Response};
+use crate::api::{DecidedBy, DecisionCounters, RecentDecision, Response};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// How many decisions a gate's status shows.
 pub const MAX_RECENT: usize = 20;
+/// The longest name in a reference, in characters.
+const MAX_NAME_CHARS: usize = 253;
+/// How many checks it shows of each.
+const MAX_CHECKS: usize = 8;
+/// The longest name of a check in it, in characters.
+const MAX_CHECK_CHARS: usize = 128;
 
 /// A decision and what it was about.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,12 +29,38 @@ pub struct Record {
     pub object: String,
     /// Who asked.
     pub user: String,
+    /// What the object belongs to, if a controller made it for something.
+    pub owner: Option<Owner>,
     /// Whether nothing was to be stored.
     pub dry_run: bool,
     /// The decision in one line.
     pub headline: String,
     /// The decision.
     pub decision: Decision,
+}
+
+/// The owner of an object that has `controller: true`, as the request says. Whoever makes an object may name any owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its apiVersion.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+impl Owner {
+    /// Reads the owner of an object.
+    pub fn of(object: &Value) -> Option<Self> {
+        let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array)?;
+        let owner = owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
+        let text =
+            |field: &str| owner.get(field).and_then(Value::as_str).map(|text| single_line(text, MAX_NAME_CHARS)).filter(|t| !t.is_empty());
+        Some(Self { api_version: text("apiVersion")?, kind: text("kind")?, name: text("name")?, uid: text("uid")? })
+    }
 }
 
 /// Decisions of this replica that are not in the gate's status yet: what is to be added to it.
@@ -46,6 +79,7 @@ impl Ledger {
         let counter = match judgement.answer {
             Response::Allow => &mut self.counters.admitted,
             Response::Warn => &mut self.counters.warned,
+            Response::Hold => &mut self.counters.held,
             Response::Deny => &mut self.counters.denied,
         };
         *counter = counter.saturating_add(1);
@@ -81,11 +115,24 @@ fn sum(a: &DecisionCounters, b: &DecisionCounters) -> DecisionCounters {
     DecisionCounters {
         admitted: a.admitted.saturating_add(b.admitted),
         warned: a.warned.saturating_add(b.warned),
+        held: a.held.saturating_add(b.held),
         denied: a.denied.saturating_add(b.denied),
     }
 }
 
+/// What a decision was made by: checks that count against the start, worst first, and then those that pass.
+pub fn inputs(judgement: &Judgement) -> impl Iterator<Item = DecidedBy> {
+    let input = |check: &str, verdict: &str, age: Option<u64>| DecidedBy {
+        check: single_line(check, MAX_CHECK_CHARS),
+        verdict: verdict.to_owned(),
+        age_seconds: age.map(|age| i64::try_from(age).unwrap_or(i64::MAX)),
+    };
+    let against = judgement.causes.iter().map(move |cause| input(&cause.check, cause.kind.as_str(), cause.age_seconds));
+    against.chain(judgement.passing.iter().map(move |passed| input(&passed.check, "Passing", passed.age_seconds)))
+}
+
 fn entry(record: &Record, judgement: &Judgement) -> RecentDecision {
+    let checks = inputs(judgement).take(MAX_CHECKS);
     RecentDecision {
         id: record.decision.id.clone(),
         time: Time(Timestamp::from_second(record.time.as_second()).unwrap_or(record.time)),
@@ -94,7 +141,11 @@ fn entry(record: &Record, judgement: &Judgement) -> RecentDecision {
         operation: record.operation.clone(),
         object: record.object.clone(),
         user: record.user.clone(),
+        generation: judgement.generation,
         message: single_line(&record.headline, MAX_MESSAGE_CHARS),
+        checks: checks.collect(),
+        more_checks: i32::try_from(judgement.required.saturating_sub(MAX_CHECKS)).unwrap_or(i32::MAX),
+        run: judgement.hold.as_ref().and_then(|hold| hold.run.clone()),
     }
 }
 
@@ -103,6 +154,7 @@ pub const fn word(response: Response) -> &'static str {
     match response {
         Response::Allow => "Allow",
         Response::Warn => "Warn",
+        Response::Hold => "Hold",
         Response::Deny => "Deny",
     }
 }

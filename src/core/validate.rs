@@ -3,19 +3,27 @@
 //! Most rules are in the schemas and are refused when the object is applied. They are checked again here: an object may be older than its
 //! schema, and a rule that only the schema knows is no safeguard.
 
+mod references;
+
+use self::references::{Reference, References, references};
 use super::expr::Expression;
-use super::gate::{CheckNamespace, Gate, GateKey, Required, Resource, Start};
+use super::gate::{Gate, GateKey, Resource, Start};
+use super::presets::{Catalog, Presets};
 use super::problem::Problem;
 use super::registration::EXCLUDED_NAMESPACES;
 use super::selector::Selector;
 use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
 use crate::api::{
-    CheckReference, ClusterCheckReference, ClusterExperimentGate, DuringRun, ExperimentGate, GROUP, MatchCondition, Operation,
-    PreflightCheckSpec, ReusePolicy, Rule,
+    ClusterExperimentGate, DuringRun, ExperimentGate, FailurePolicy, GROUP, MatchCondition, Mode, Operation, PreflightCheckSpec, Preset,
+    PresetOptions, Respond, ReusePolicy, Rule,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use std::collections::BTreeSet;
+
+/// The longest that a client may be asked to come back, in seconds.
+const MAX_HOLD_SECONDS: u32 = 300;
 
 /// What expressions of gates may name.
 pub const EXPRESSION_ROOTS: &[&str] = &["object", "oldObject", "request"];
@@ -76,6 +84,9 @@ pub fn settings(spec: &PreflightCheckSpec, problems: &mut Vec<Problem>) -> Optio
 /// What both kinds of gate give.
 struct Parts<'a> {
     metadata: &'a ObjectMeta,
+    presets: &'a [Preset],
+    preset_options: Option<&'a PresetOptions>,
+    catalog: &'a Catalog,
     rules: &'a [Rule],
     namespace_selector: Option<&'a LabelSelector>,
     object_selector: Option<&'a LabelSelector>,
@@ -83,55 +94,87 @@ struct Parts<'a> {
     start: Option<&'a str>,
 }
 
-/// An `ExperimentGate`, parsed.
+/// How both kinds of gate answer.
+struct Answers<'a> {
+    mode: Mode,
+    respond: &'a Respond,
+    hold_seconds: i32,
+    failure_policy: FailurePolicy,
+    max_priority: i32,
+    stop_at_first_failure: bool,
+}
+
+/// An `ExperimentGate`, parsed, where tools are installed as they are by default.
 pub fn experiment_gate(object: &ExperimentGate) -> Gate {
+    experiment_gate_in(object, &Catalog::default())
+}
+
+/// An `ExperimentGate`, parsed.
+pub fn experiment_gate_in(object: &ExperimentGate, catalog: &Catalog) -> Gate {
     let spec = &object.spec;
     let mut problems = Vec::new();
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
-    let reference = |i: usize, r: &CheckReference, problems: &mut Vec<Problem>| {
-        required(i, r.name.as_deref(), r.selector.as_ref(), CheckNamespace::Fixed(namespace.clone()), problems)
-    };
-    let checks = spec.checks.iter().enumerate().filter_map(|(i, r)| reference(i, r, &mut problems)).collect();
+    let reference = |r| Reference::namespaced(r, &namespace);
+    let group = spec.at_least.as_ref().map(|group| (group.count, group.of.iter().map(reference).collect()));
+    let references = references(spec.checks.iter().map(reference), group, &mut problems);
+    let matches = spec.matches.clone().unwrap_or_default();
     let parts = Parts {
         metadata: &object.metadata,
-        rules: &spec.matches.rules,
+        presets: &spec.presets,
+        preset_options: spec.preset_options.as_ref(),
+        catalog,
+        rules: &matches.rules,
         namespace_selector: None,
-        object_selector: spec.matches.object_selector.as_ref(),
-        conditions: &spec.matches.match_conditions,
-        start: spec.matches.start.as_deref(),
+        object_selector: matches.object_selector.as_ref(),
+        conditions: &matches.match_conditions,
+        start: matches.start.as_deref(),
     };
     if EXCLUDED_NAMESPACES.contains(&namespace.as_str()) {
         problems.push(Problem::new("metadata.namespace", format!("nothing in {namespace} is ever held: a gate there has no effect")));
     }
-    let base = gate(&parts, checks, problems);
-    during_run(
-        Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base },
-        spec.during_run.as_ref(),
-    )
+    let answers = Answers {
+        mode: spec.mode,
+        respond: &spec.respond,
+        hold_seconds: spec.hold_seconds,
+        failure_policy: spec.failure_policy,
+        max_priority: spec.max_priority,
+        stop_at_first_failure: spec.stop_at_first_failure,
+    };
+    during_run(gate(&parts, answers, references, problems), spec.during_run.as_ref())
+}
+
+/// A `ClusterExperimentGate`, parsed, where tools are installed as they are by default.
+pub fn cluster_experiment_gate(object: &ClusterExperimentGate) -> Gate {
+    cluster_experiment_gate_in(object, &Catalog::default())
 }
 
 /// A `ClusterExperimentGate`, parsed.
-pub fn cluster_experiment_gate(object: &ClusterExperimentGate) -> Gate {
+pub fn cluster_experiment_gate_in(object: &ClusterExperimentGate, catalog: &Catalog) -> Gate {
     let spec = &object.spec;
     let mut problems = Vec::new();
-    let reference = |i: usize, r: &ClusterCheckReference, problems: &mut Vec<Problem>| {
-        let place = r.namespace.clone().map_or(CheckNamespace::OfRequest, CheckNamespace::Fixed);
-        required(i, r.name.as_deref(), r.selector.as_ref(), place, problems)
-    };
-    let checks = spec.checks.iter().enumerate().filter_map(|(i, r)| reference(i, r, &mut problems)).collect();
+    let group = spec.at_least.as_ref().map(|group| (group.count, group.of.iter().map(Reference::cluster).collect()));
+    let references = references(spec.checks.iter().map(Reference::cluster), group, &mut problems);
+    let matches = spec.matches.clone().unwrap_or_default();
     let parts = Parts {
         metadata: &object.metadata,
-        rules: &spec.matches.rules,
-        namespace_selector: spec.matches.namespace_selector.as_ref(),
-        object_selector: spec.matches.object_selector.as_ref(),
-        conditions: &spec.matches.match_conditions,
-        start: spec.matches.start.as_deref(),
+        presets: &spec.presets,
+        preset_options: spec.preset_options.as_ref(),
+        catalog,
+        rules: &matches.rules,
+        namespace_selector: matches.namespace_selector.as_ref(),
+        object_selector: matches.object_selector.as_ref(),
+        conditions: &matches.match_conditions,
+        start: matches.start.as_deref(),
     };
-    let base = gate(&parts, checks, problems);
-    during_run(
-        Gate { mode: spec.mode, respond: spec.respond.clone(), failure_policy: spec.failure_policy, ..base },
-        spec.during_run.as_ref(),
-    )
+    let answers = Answers {
+        mode: spec.mode,
+        respond: &spec.respond,
+        hold_seconds: spec.hold_seconds,
+        failure_policy: spec.failure_policy,
+        max_priority: spec.max_priority,
+        stop_at_first_failure: spec.stop_at_first_failure,
+    };
+    during_run(gate(&parts, answers, references, problems), spec.during_run.as_ref())
 }
 
 /// What the gate does while an experiment runs, and what of that never can be.
@@ -141,12 +184,11 @@ fn during_run(mut gate: Gate, spec: Option<&DuringRun>) -> Gate {
     gate
 }
 
-fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) -> Gate {
-    if checks.is_empty() && problems.is_empty() {
-        problems.push(Problem::new("spec.checks", "at least one check is required: a gate without any would admit everything"));
-    }
-    if parts.rules.iter().all(|r| r.api_groups.is_empty() || r.resources.is_empty() || r.operations.is_empty()) {
-        problems.push(Problem::new("spec.match.rules", "at least one rule with apiGroups, resources and operations is required"));
+fn gate(parts: &Parts<'_>, answers: Answers<'_>, references: References, mut problems: Vec<Problem>) -> Gate {
+    let is_empty = |r: &Rule| r.api_groups.is_empty() || r.resources.is_empty() || r.operations.is_empty();
+    if parts.presets.is_empty() && parts.rules.iter().all(is_empty) {
+        let message = "at least one preset, or one rule with apiGroups, resources and operations is required";
+        problems.push(Problem::new("spec.match.rules", message));
     }
     let selector =
         |field: &str, s: Option<&LabelSelector>, problems: &mut Vec<Problem>| s.and_then(|s| Selector::parse(s, field, problems));
@@ -160,6 +202,8 @@ fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) ->
         let message = "rules with operation UPDATE need it: most updates start nothing. Write an expression that is true only for updates that start something";
         problems.push(Problem::new("spec.match.start", message));
     }
+    let by_hand = rules(parts.rules, &mut problems);
+    let presets = presets(parts, &mut problems);
     let conditions = parts.conditions.iter().enumerate().filter_map(|(i, c)| {
         let field = format!("spec.match.matchConditions[{i}].expression");
         Expression::compile(&c.expression, &field, EXPRESSION_ROOTS, &mut problems).map(|e| (c.name.clone(), e))
@@ -169,33 +213,22 @@ fn gate(parts: &Parts<'_>, checks: Vec<Required>, mut problems: Vec<Problem>) ->
         uid: parts.metadata.uid.clone().unwrap_or_default(),
         generation: parts.metadata.generation,
         conditions: conditions.collect(),
-        rules: rules(parts.rules, &mut problems),
+        rules: united(by_hand.iter().cloned().chain(presets.rules())),
+        by_hand,
+        presets,
         namespace_selector: selector("spec.match.namespaceSelector", parts.namespace_selector, &mut problems),
         object_selector: selector("spec.match.objectSelector", parts.object_selector, &mut problems),
         start,
-        checks,
-        mode: crate::api::Mode::default(),
-        respond: crate::api::Respond::default(),
-        failure_policy: crate::api::FailurePolicy::default(),
+        checks: references.checks,
+        at_least: references.at_least,
+        max_priority: answers.max_priority,
+        stop_at_first_failure: answers.stop_at_first_failure,
+        mode: answers.mode,
+        respond: answers.respond.clone(),
+        hold_seconds: u32::try_from(answers.hold_seconds).unwrap_or(0).clamp(1, MAX_HOLD_SECONDS),
+        failure_policy: answers.failure_policy,
         during_run: DuringRun::default(),
         problems,
-    }
-}
-
-fn required(
-    i: usize,
-    name: Option<&str>,
-    selector: Option<&LabelSelector>,
-    place: CheckNamespace,
-    problems: &mut Vec<Problem>,
-) -> Option<Required> {
-    match (name, selector) {
-        (Some(name), None) => Some(Required::Named(place, name.to_owned())),
-        (None, Some(s)) => Selector::parse(s, &format!("spec.checks[{i}].selector"), problems).map(|s| Required::Selected(place, s)),
-        _ => {
-            problems.push(Problem::new(format!("spec.checks[{i}]"), "exactly one of name and selector is required"));
-            None
-        }
     }
 }
 
@@ -219,9 +252,54 @@ fn rules(rules: &[Rule], problems: &mut Vec<Problem>) -> Vec<(Resource, Operatio
             }
         }
     }
-    usable.sort();
-    usable.dedup();
-    usable
+    united(usable.into_iter())
+}
+
+fn united(rules: impl Iterator<Item = (Resource, Operation)>) -> Vec<(Resource, Operation)> {
+    rules.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The presets that may be held. Jobs are too common to hold all of them.
+fn presets(parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Presets {
+    let narrowed = parts.object_selector.is_some() || parts.namespace_selector.is_some();
+    let mut names: Vec<Preset> = Vec::new();
+    for (i, preset) in parts.presets.iter().enumerate() {
+        if *preset == Preset::Jobs && !narrowed {
+            let selectors = if parts.metadata.namespace.is_some() {
+                "match.objectSelector"
+            } else {
+                "match.objectSelector or match.namespaceSelector"
+            };
+            let message = format!("Jobs needs {selectors}: without one it would hold every job there is");
+            problems.push(Problem::new(format!("spec.presets[{i}]"), message));
+        } else if !names.contains(preset) {
+            names.push(*preset);
+        }
+    }
+    let given = parts.preset_options.and_then(|o| o.krkn.as_ref()).map(|o| o.image_repositories.as_slice()).unwrap_or_default();
+    let mut repositories = Vec::new();
+    for (i, repository) in given.iter().enumerate() {
+        if is_repository(repository) && repositories.len() < MAX_REPOSITORIES {
+            repositories.push(repository.clone());
+        } else {
+            let message = "it is not a repository of images: write registry/path, in lower case, without a tag; at most 16";
+            problems.push(Problem::new(format!("spec.presetOptions.krkn.imageRepositories[{i}]"), message));
+        }
+    }
+    Presets::new(&names, &repositories, parts.catalog)
+}
+
+/// The most further repositories of one gate.
+const MAX_REPOSITORIES: usize = 16;
+
+/// A registry or the like, a slash, a path. A port may follow the registry.
+fn is_repository(text: &str) -> bool {
+    let sound = |part: &str, port: bool| {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-') || (port && b == b':');
+        let at_edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        part.bytes().all(allowed) && at_edge(part.as_bytes().first()) && at_edge(part.as_bytes().last())
+    };
+    text.len() <= 255 && text.split_once('/').is_some_and(|(host, path)| sound(host, true) && path.split('/').all(|part| sound(part, false)))
 }
 
 fn untouchable_group(group: &str) -> Option<String> {

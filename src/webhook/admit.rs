@@ -2,27 +2,48 @@
 
 use super::render::{self, Subject};
 use super::review::{Answer, Review, labels};
+use super::wish::wishes;
 use crate::api::{FailurePolicy, Operation};
 use crate::cluster::snapshot::Snapshot;
 use crate::core::expr::Bindings;
-use crate::core::gate::{Decision, Request, decide, decision_id};
-use crate::core::records::Record;
+use crate::core::gate::{Decision, Request, Wish, decide, decision_id};
+use crate::core::records::{Owner, Record};
 use crate::core::text::single_line;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Answers a review that came through the entry of a failure policy. What is to be recorded is given back, to be done after answering.
-pub fn admit(snapshot: &Snapshot, entry: FailurePolicy, body: &[u8], now: Timestamp) -> (Answer, Option<Record>) {
+/// What is said to whoever is not asked to come back, because too many are.
+const CROWDED: &str = "too many requests wait already";
+
+/// An answer, and what is to be done after it is given.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The answer.
+    pub answer: Answer,
+    /// What is to be recorded.
+    pub record: Option<Record>,
+    /// What is to be evaluated for it.
+    pub wishes: Vec<Wish>,
+}
+
+impl Admitted {
+    fn plain(answer: Answer) -> Self {
+        Self { answer, record: None, wishes: Vec::new() }
+    }
+}
+
+/// Answers a review that came through the entry of a failure policy. `crowded`: no more requests can be held.
+pub fn admit(snapshot: &Snapshot, entry: FailurePolicy, body: &[u8], crowded: bool, now: Timestamp) -> Admitted {
     let review = match Review::parse(body) {
         Ok(review) => review,
-        Err(malformed) => return (Answer::bad_request(&malformed), None),
+        Err(malformed) => return Admitted::plain(Answer::bad_request(&malformed)),
     };
     let uid = review.head.uid.clone();
     // A defect must cost one request its answer, and not the process its life.
-    catch_unwind(AssertUnwindSafe(|| judge(snapshot, entry, &review, now)))
-        .unwrap_or_else(|_| (unable(entry, &uid, "the operator itself failed on this request: please report it"), None))
+    catch_unwind(AssertUnwindSafe(|| judge(snapshot, entry, review, crowded, now)))
+        .unwrap_or_else(|_| Admitted::plain(unable(entry, &uid, "the operator itself failed on this request: please report it")))
 }
 
 /// The answer when no decision is possible: by the entry's failure policy, as if the operator could not be reached, but saying why.
@@ -34,16 +55,16 @@ fn unable(entry: FailurePolicy, uid: &str, why: &str) -> Answer {
     }
 }
 
-fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timestamp) -> (Answer, Option<Record>) {
+fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: Review, crowded: bool, now: Timestamp) -> Admitted {
     let uid = &review.head.uid;
-    let Some(operation) = review.operation else { return (Answer::allow(uid), None) };
+    let Some(operation) = review.operation else { return Admitted::plain(Answer::allow(uid)) };
     let gates = snapshot.gates();
     if !gates.complete {
-        return (unable(entry, uid, "it has just started and has not read its gates yet; try again in a few seconds"), None);
+        return Admitted::plain(unable(entry, uid, "it has just started and has not read its gates yet; try again in a few seconds"));
     }
     let namespaces = snapshot.namespaces();
     let name = review.name();
-    let identity = identity(review);
+    let identity = identity(&review);
     let bindings = Bindings::new(&review.object, review.old_object.as_ref(), &review.request);
     let request = Request {
         uid: &identity,
@@ -52,6 +73,8 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
         operation,
         namespace: review.namespace(),
         name: &name,
+        generated_name: review.generates_name(),
+        cannot_wait: crowded.then_some(CROWDED),
         dry_run: review.head.dry_run,
         // Of the old object, which the API server read: the new one is what the client sent.
         deleting: review.old_object.as_ref().is_some_and(is_deleting),
@@ -69,13 +92,18 @@ fn judge(snapshot: &Snapshot, entry: FailurePolicy, review: &Review, now: Timest
     let subject = Subject { kind: request.kind, namespace: request.namespace, name: &name };
     let answer = render::answer(uid, &decision, subject);
     if decision.judgements.is_empty() {
-        return (answer, None);
+        return Admitted::plain(answer);
     }
     let headline = render::summary(&decision, subject);
     // An object that gates of both failure policies hold comes through both entries: each gate records it once.
     decision.judgements.retain(|j| j.failure_policy == entry);
-    let record = (!decision.judgements.is_empty()).then(|| record(review, decision, headline, subject, now));
-    (answer, record)
+    if decision.judgements.is_empty() {
+        return Admitted::plain(answer);
+    }
+    let record = record(&review, decision, headline, subject, now);
+    let title = subject.to_string();
+    let wishes = wishes(&record.decision, review, operation, &title, now);
+    Admitted { answer, record: Some(record), wishes }
 }
 
 /// What the decision's id is made of. An object that two entries hold is asked about twice, with two uids of the requests: whichever of the
@@ -103,6 +131,7 @@ fn record(review: &Review, decision: Decision, headline: String, subject: Subjec
         operation: single_line(review.operation_name(), 16),
         object: single_line(&subject.to_string(), 320),
         user: single_line(&review.head.user_info.username, 128),
+        owner: Owner::of(&review.object),
         dry_run: review.head.dry_run,
         headline,
         decision,

@@ -1,10 +1,11 @@
 //! The HTTP side of the webhook: one path for each entry of the configuration.
 
-use super::admit::admit;
+use super::admit::{Admitted, admit};
 use super::review::Answer;
 use crate::api::FailurePolicy;
 use crate::clock;
 use crate::cluster::snapshot::Snapshot;
+use crate::core::gate::Wish;
 use crate::core::records::Record;
 use crate::core::registration::{entry_name, entry_path};
 use crate::telemetry::metrics::Metrics;
@@ -24,6 +25,8 @@ pub struct Admission {
     pub snapshot: Snapshot,
     /// Where decisions are recorded.
     pub records: mpsc::Sender<Record>,
+    /// Where is told what is to be evaluated for requests that are held.
+    pub wishes: mpsc::Sender<Wish>,
     /// Where answers are counted.
     pub answers: mpsc::Sender<Answered>,
     /// Counts what could not be recorded.
@@ -55,11 +58,18 @@ pub fn router(admission: Admission) -> Router {
 /// The server has already gathered the body, within its limits.
 fn handle(admission: &Admission, policy: FailurePolicy, body: &[u8]) -> Response {
     let started = clock::instant();
-    let (answer, record) = admit(&admission.snapshot, policy, body, clock::now());
+    let crowded = admission.wishes.capacity() == 0 || admission.wishes.is_closed();
+    let Admitted { answer, record, wishes } = admit(&admission.snapshot, policy, body, crowded, clock::now());
     let status = if answer.uid.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let response = json(status, &answer);
     if record.is_some_and(|record| admission.records.try_send(record).is_err()) {
         admission.metrics.dropped("decisions_queue_full");
+    }
+    for wish in wishes {
+        // Whoever comes back and is not known begins to wait anew; while the queue is full nobody does.
+        if admission.wishes.try_send(wish).is_err() {
+            admission.metrics.dropped("wishes_queue_full");
+        }
     }
     let answered = Answered { entry: entry_name(policy), duration: started.elapsed() };
     // A full queue loses a count of requests, never of decisions.

@@ -10,3 +10,4 @@ pub mod render;
 pub mod review;
 pub mod server;
 pub mod tls;
+pub mod wish;

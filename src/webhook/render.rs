@@ -23,6 +23,8 @@ const MAX_FIX_CHARS: usize = 400;
 const MAX_CAUSE_LINES: usize = 7;
 /// How many causes the first line names.
 const MAX_FIRST_LINE_CAUSES: usize = 3;
+/// How many checks that pass are named, of each gate.
+const MAX_PASSING_NAMES: usize = 3;
 /// The longest warning, in characters (the API server cuts long ones, and drops all beyond 4096 in sum).
 const MAX_WARNING_CHARS: usize = 120;
 /// How many warnings are sent.
@@ -52,6 +54,7 @@ impl std::fmt::Display for Subject<'_> {
 pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
     let mut answer = match decision.answer {
         Response::Deny => Answer::forbid(uid, denial(decision, subject), Some(details(decision, subject))),
+        Response::Hold => Answer::come_back(uid, denial(decision, subject), details(decision, subject)),
         Response::Allow | Response::Warn => Answer { warnings: warnings(decision), ..Answer::allow(uid) },
     };
     answer.audit_annotations = annotations(decision);
@@ -66,6 +69,8 @@ pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
         _ if concerned.is_empty() => return single_line(&format!("{subject}: all required checks pass"), MAX_MESSAGE_CHARS),
         (Response::Deny, Response::Deny) => "blocked",
         (Response::Deny, _) => "would be blocked",
+        (Response::Hold, Response::Hold) => "held",
+        (Response::Hold, _) => "would be held",
         (Response::Warn, Response::Warn) => "admitted with a warning",
         (Response::Warn, _) => "would be admitted with a warning",
         (Response::Allow, _) => "admitted",
@@ -86,7 +91,7 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     if causes.len() > MAX_CAUSE_LINES {
         let _ = write!(text, "\n  +{} more: see `kubectl describe` of the gate", causes.len() - MAX_CAUSE_LINES);
     }
-    let passing: Vec<&str> = denying.iter().flat_map(|j| j.passing.iter().map(String::as_str)).collect();
+    let passing: Vec<&str> = denying.iter().flat_map(|j| j.passing.iter().take(MAX_PASSING_NAMES)).map(|p| p.check.as_str()).collect();
     if !passing.is_empty() {
         let _ = write!(text, "\n  PASS     {}", single_line(&passing.join(", "), MAX_LINE_CHARS));
     }

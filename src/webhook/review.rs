@@ -147,6 +147,11 @@ impl Review {
         }
     }
 
+    /// Whether the API server makes up the name of the object, another one for each try.
+    pub fn generates_name(&self) -> bool {
+        self.operation == Some(Operation::Create) && self.head.name.is_empty()
+    }
+
     /// The namespace, if the object has one.
     pub fn namespace(&self) -> Option<&str> {
         Some(self.head.namespace.as_str()).filter(|n| !n.is_empty())
@@ -201,6 +206,17 @@ impl Answer {
         let status =
             Status { status: Some(StatusSummary::Failure), code: 403, reason: "Forbidden".to_owned(), message, metadata: None, details };
         Self { allowed: false, status: Some(Box::new(status)), ..Self::allow(uid) }
+    }
+
+    /// Not yet: 429 with reason `TooManyRequests`, and the seconds after which the client is to come back in the details. The API server makes the
+    /// header Retry-After of that, by which clients come back without a word.
+    pub fn come_back(uid: &str, message: String, details: StatusDetails) -> Self {
+        let mut answer = Self::forbid(uid, message, Some(details));
+        if let Some(status) = &mut answer.status {
+            status.code = 429;
+            "TooManyRequests".clone_into(&mut status.reason);
+        }
+        answer
     }
 
     /// The request cannot be read.

@@ -4,7 +4,7 @@ use crate::api::conditions::passing;
 use crate::api::{Response, Severity};
 use crate::core::expr::{Bindings, Expression};
 use crate::core::freshness;
-use crate::core::gate::{CheckFact, CheckFacts, CheckNamespace, Gate, Required};
+use crate::core::gate::{CheckFact, CheckFacts, CheckNamespace, Gate, Which};
 use crate::core::verdict::{Standing, State, Verdict};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -43,14 +43,13 @@ pub fn survey(gate: &Gate, namespace: Option<&str>, facts: &dyn CheckFacts, now:
     }
     let mut survey = Survey::default();
     for required in &gate.checks {
-        let (Required::Named(place, _) | Required::Selected(place, _)) = required;
-        let place = match place {
+        let place = match &required.place {
             CheckNamespace::Fixed(fixed) => Some(fixed.as_str()),
             CheckNamespace::OfRequest => namespace,
         };
-        let found = match (required, place) {
-            (Required::Named(_, name), Some(place)) => facts.named(place, name).into_iter().collect(),
-            (Required::Selected(_, selector), Some(place)) => facts.selected(place, selector),
+        let found = match (&required.which, place) {
+            (Which::Named(name), Some(place)) => facts.named(place, name).into_iter().collect(),
+            (Which::Selected(selector), Some(place)) => facts.selected(place, selector),
             (_, None) => Vec::new(),
         };
         survey.missing |= found.is_empty();
@@ -64,7 +63,7 @@ pub fn survey(gate: &Gate, namespace: Option<&str>, facts: &dyn CheckFacts, now:
 impl Survey {
     fn add(&mut self, gate: &Gate, fact: Arc<CheckFact>, facts: &dyn CheckFacts, now: Timestamp) {
         // An advisory check refuses no start, and stops nothing. What is decided for each request says nothing of what runs.
-        if fact.severity != Severity::Required || fact.state.reason == passing::PER_REQUEST {
+        if fact.severity != Severity::Required || fact.priority > gate.max_priority || fact.state.reason == passing::PER_REQUEST {
             return;
         }
         let standing = freshness::standing(&fact.state, &fact.basis, facts.freshness(), now);

@@ -1,6 +1,7 @@
 //! Why a check counts against a start.
 
-use super::{CheckFact, Gate};
+use super::{CheckFact, CheckName, Gate};
+use crate::api::conditions::passing;
 use crate::api::{Respond, Response, Severity};
 use crate::core::freshness::{self, Basis, Freshness};
 use crate::core::observation::Outcome;
@@ -34,7 +35,7 @@ impl CauseKind {
         }
     }
 
-    fn response(self, respond: &Respond) -> Response {
+    const fn response(self, respond: &Respond) -> Response {
         match self {
             Self::Failing => respond.failing,
             Self::Unknown => respond.unknown,
@@ -64,6 +65,39 @@ pub struct Cause {
     pub age_seconds: Option<u64>,
     /// What to do.
     pub remediation: Option<String>,
+    /// Whether waiting, or a new evaluation, may cure it.
+    pub curable: bool,
+    /// The tier of the check; `None`: of several, or of none.
+    pub priority: Option<i32>,
+    /// The checks whose evaluation may cure it.
+    pub of: Vec<CheckName>,
+}
+
+/// The answer to a check that does not pass. What waiting cannot cure is not waited for.
+pub(super) const fn answer(respond: &Respond, kind: CauseKind, curable: bool) -> Response {
+    match kind.response(respond) {
+        Response::Hold if !curable => Response::Deny,
+        response => response,
+    }
+}
+
+/// Whether waiting, or a new evaluation, may make a check pass.
+///
+/// What fails was found out, and a check that is not there, may not read or is told not to look stays so until somebody does something.
+fn curable(kind: CauseKind, state: &State, of_request: bool) -> bool {
+    match (kind, state.verdict) {
+        (CauseKind::Missing, _) => false,
+        (CauseKind::Stale | CauseKind::Warning, _) => true,
+        (CauseKind::Failing, _) => matches!(state.reason, passing::HOLD_DOWN),
+        // It passed, and for the moment that cannot be relied upon.
+        (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => true,
+        // What is decided for each request was just found out.
+        (CauseKind::Unknown, _) if of_request => matches!(state.reason, passing::NEVER_EVALUATED | passing::PER_REQUEST),
+        (CauseKind::Unknown, _) => !matches!(
+            state.reason,
+            passing::INVALID_SPEC | passing::FORBIDDEN | passing::SUSPENDED | passing::TARGET_DENIED | passing::NO_TARGETS
+        ),
+    }
 }
 
 impl Cause {
@@ -71,12 +105,15 @@ impl Cause {
         Self {
             check: String::new(),
             kind,
-            response: kind.response(&gate.respond),
+            response: answer(&gate.respond, kind, false),
             target: None,
             message: String::new(),
             measured: None,
             age_seconds: None,
             remediation: None,
+            curable: false,
+            priority: None,
+            of: Vec::new(),
         }
     }
 }
@@ -114,6 +151,7 @@ pub(super) fn cause(
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => "its answer has just run out and is being renewed".to_owned(),
         _ => state.message.clone(),
     };
+    let curable = curable(kind, state, check.of_request.is_some());
     let ceiling = match check.severity {
         Severity::Required => Response::Deny,
         Severity::Advisory => Response::Warn,
@@ -125,7 +163,10 @@ pub(super) fn cause(
         measured: worst.and_then(|o| o.value.clone().zip(o.required.clone())),
         age_seconds,
         remediation: check.remediation.as_deref().map(str::to_owned),
-        response: kind.response(&gate.respond).min(ceiling),
+        response: answer(&gate.respond, kind, curable).min(ceiling),
+        curable,
+        priority: Some(check.priority),
+        of: vec![CheckName { namespace: check.namespace.clone(), name: check.name.clone() }],
         ..Cause::of(gate, kind)
     }
 }

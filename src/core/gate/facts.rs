@@ -1,5 +1,6 @@
 //! The checks as gates see them.
 
+use super::hold::{Holds, NoHolds};
 use super::of_request::{OfRequest, Unknown, World};
 use crate::api::Severity;
 use crate::core::expr::Expression;
@@ -44,6 +45,10 @@ pub trait CheckFacts {
     fn selected(&self, namespace: &str, selector: &Selector) -> Vec<Arc<CheckFact>>;
     /// What may be believed of what they say.
     fn freshness(&self) -> &Freshness;
+    /// The runs that were asked for by requests that are held.
+    fn holds(&self) -> &dyn Holds {
+        &NoHolds
+    }
     /// What checks may look at that are decided for each request.
     fn world(&self) -> &dyn World {
         &Unknown

@@ -1,7 +1,8 @@
 //! Which requests a gate holds.
 
-use super::{Gate, Request, Start};
+use super::{Gate, Request, Resource, Start};
 use crate::api::{FailurePolicy, Operation};
+use crate::core::presets::term::Asked;
 
 impl Gate {
     /// Whether it is certain that the gate holds this.
@@ -10,7 +11,7 @@ impl Gate {
     }
 
     pub(super) fn holds(&self, request: &Request<'_>) -> Result<bool, ConditionError> {
-        if !self.rules.iter().any(|(r, op)| *op == request.operation && *r == *request.resource) || !self.selects(request) {
+        if !has(&self.rules, request) || !self.selects(request) {
             return Ok(false);
         }
         // As Kubernetes does for the matchConditions of a webhook: one that is false settles it, also if another cannot be evaluated.
@@ -39,6 +40,10 @@ impl Gate {
     }
 
     fn starts(&self, request: &Request<'_>) -> bool {
+        self.presets.starts(request.resource, &asked(request)) || (has(&self.by_hand, request) && self.starts_by_hand(request))
+    }
+
+    fn starts_by_hand(&self, request: &Request<'_>) -> bool {
         match &self.start {
             Start::EveryCreate | Start::Unusable => request.operation == Operation::Create,
             Start::When(expression) => expression.evaluate(request.bindings).unwrap_or(true),
@@ -60,6 +65,21 @@ impl Gate {
                 .object_selector
                 .as_ref()
                 .is_none_or(|s| s.matches(&request.labels) || request.old_labels.as_ref().is_some_and(|l| s.matches(l)))
+    }
+}
+
+/// Whether sorted rules name the request's resource and operation.
+fn has(rules: &[(Resource, Operation)], request: &Request<'_>) -> bool {
+    rules.binary_search_by(|(resource, operation)| resource.cmp(request.resource).then(operation.cmp(&request.operation))).is_ok()
+}
+
+fn asked<'a>(request: &Request<'a>) -> Asked<'a> {
+    Asked {
+        operation: request.operation,
+        user: request.user.name,
+        namespace: request.namespace.unwrap_or_default(),
+        object: request.object,
+        old_object: request.old_object,
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Request<'a> {
     pub namespace: Option<&'a str>,
     /// The object's name, or its generateName with a `*`.
     pub name: &'a str,
+    /// Whether the API server makes up the name.
+    pub generated_name: bool,
+    /// Why the client cannot be asked to come back although it would wait, if so.
+    pub cannot_wait: Option<&'static str>,
     /// Whether nothing will be stored.
     pub dry_run: bool,
     /// Whether the object was being deleted before the request: what finalizers write is never held.

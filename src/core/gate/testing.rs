@@ -228,6 +228,8 @@ impl Ask {
             operation: self.operation,
             namespace: self.namespace.as_deref(),
             name: "kill",
+            generated_name: false,
+            cannot_wait: None,
             dry_run: false,
             deleting: self.old_object.as_ref().is_some_and(|o| o.pointer("/metadata/deletionTimestamp").is_some()),
             labels: labels(&self.object),
