@@ -145,6 +145,28 @@ fn what_is_optional_for_tools_lets_the_operator_read_and_nothing_else() {
 }
 
 #[test]
+fn what_is_optional_for_interventions_is_for_the_operator_alone_and_changes_what_the_tools_stop_by() {
+    for (file, right, verb) in [("intervene.yaml", "intervene", "patch"), ("intervene-delete.yaml", "delete", "delete")] {
+        let roles = optional(file);
+        assert!(roles.len() >= 6, "{} roles only", roles.len());
+        for role in &roles {
+            let name = text(role, "/metadata/name");
+            let label = |key: &str| text(role, &format!("/metadata/labels/{}", key.replace('/', "~1")));
+            assert_eq!(text(role, "/kind"), "ClusterRole", "{name}");
+            assert_eq!(name, format!("holdpoint-{right}-{}", label("holdpoint.dev/tool")));
+            assert_eq!(label("holdpoint.dev/aggregate-to-intervener"), "true", "{name}");
+            // That would give it to every account that is bound to holdpoint-reader.
+            assert_eq!(label("holdpoint.dev/aggregate-to-operator"), "", "{name}");
+            assert_eq!(label("app.kubernetes.io/part-of"), "holdpoint", "{name}");
+            let grants = role.get("rules").and_then(Value::as_array).unwrap();
+            assert!(grants.iter().all(|rule| rule.get("verbs") == Some(&json!(["get", "list", "watch", verb]))), "{name}: {grants:?}");
+            let no_core = |rule: &Value| !rule.get("apiGroups").unwrap().as_array().unwrap().iter().any(|group| group == "");
+            assert!(grants.iter().all(no_core), "{name}: {grants:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_optional_for_secrets_lets_the_operator_alone_fetch_them_by_name() {
     let grants = optional("read-all-secrets.yaml");
     let [role, binding] = grants.as_slice() else { panic!("{} objects", grants.len()) };

@@ -27,6 +27,18 @@ pub async fn kind(client: &Client, api_version: &str, kind: &str) -> Result<Opti
     }
 }
 
+/// Asks for one resource by its plural, in its most stable version. `Ok(None)`: it is not served.
+pub async fn plural(client: &Client, group: &str, plural: &str) -> Result<Option<Served>, CallError> {
+    let found = match call(discovery::group(client, group)).await {
+        Ok(found) => found.resources_by_stability(),
+        Err(CallError::Kube(kube::Error::Discovery(_))) => return Ok(None),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut named = found.into_iter().filter(|(resource, _)| resource.plural == plural);
+    Ok(named.next().map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
+}
+
 /// The resources of a group, in any served version, subresources with a slash, and whether they are namespaced. Empty if the group is not served.
 pub async fn resources(client: &Client, group: &str) -> Result<BTreeMap<String, bool>, CallError> {
     let mut lists = Vec::new();

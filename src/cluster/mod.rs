@@ -8,6 +8,7 @@ mod connections;
 pub mod contact;
 pub mod discovery;
 pub mod events;
+pub mod fields;
 pub mod lease;
 pub mod references;
 pub mod snapshot;

@@ -50,6 +50,14 @@ pub struct DecisionLabels {
     pub dry_run: &'static str,
 }
 
+/// What a gate did about an experiment that runs.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InterventionLabels {
+    gate: String,
+    action: &'static str,
+    outcome: &'static str,
+}
+
 /// Which kind.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
@@ -87,6 +95,7 @@ struct Inner {
     evaluation_lateness: Histogram,
     decisions: Family<DecisionLabels, Counter>,
     decision_duration: Histogram,
+    interventions: Family<InterventionLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     status_writes: Family<KindLabels, Counter>,
     status_write_failures: Family<KindLabels, Counter>,
@@ -126,6 +135,7 @@ impl Metrics {
             evaluation_lateness: slow(),
             decisions: Family::default(),
             decision_duration: fast(),
+            interventions: Family::default(),
             requests: Family::default(),
             status_writes: Family::default(),
             status_write_failures: Family::default(),
@@ -168,6 +178,11 @@ impl Metrics {
     /// A gate took part in a decision.
     pub fn decided(&self, labels: &DecisionLabels) {
         self.0.decisions.get_or_create(labels).inc();
+    }
+
+    /// A gate (`namespace/name`, or `name` of a cluster gate) did, or could not do, something about an experiment that runs.
+    pub fn intervened(&self, gate: &str, action: &'static str, outcome: &'static str) {
+        self.0.interventions.get_or_create(&InterventionLabels { gate: gate.to_owned(), action, outcome }).inc();
     }
 
     /// The webhook answered a request.
@@ -248,6 +263,7 @@ impl Inner {
         r.register("evaluation_duration_seconds", "How long an evaluation took", self.evaluation_duration.clone());
         r.register("evaluation_lateness_seconds", "How long after its due time an evaluation began", self.evaluation_lateness.clone());
         r.register("decisions", "Decisions on starts, for each gate that took part", self.decisions.clone());
+        r.register("interventions", "What gates did about experiments that run", self.interventions.clone());
         r.register("decision_duration_seconds", "How long the webhook took to answer", self.decision_duration.clone());
         r.register("admission_requests", "Requests that the API server sent", self.requests.clone());
         r.register("status_writes", "Statuses written", self.status_writes.clone());

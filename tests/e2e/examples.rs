@@ -24,6 +24,7 @@ fn every_example_is_accepted_and_ready() {
         .admin()
         .ok(&["apply", "--server-side", "-f", &tools.to_string_lossy(), "--selector", "holdpoint.dev/tool=argo"])
         .unwrap();
+    crate::during_run::world();
     let teams: Vec<_> = files.iter().map(|file| (file, shared().team("example"))).collect();
     for (_, team) in &teams {
         team.may_read_the_cluster();

@@ -10,6 +10,7 @@ mod advice;
 mod certificates;
 mod checks;
 mod crashes;
+mod during_run;
 mod endpoints;
 mod examples;
 mod gate_input;

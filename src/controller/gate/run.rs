@@ -69,6 +69,8 @@ pub struct GateController {
     pub readiness: Readiness,
     /// Whether this replica leads: only the leader writes.
     pub role: tokio_watch::Receiver<Role>,
+    /// Told whenever the gates were looked at: of them or of their checks something may be new.
+    pub looked: Arc<Notify>,
     /// Where the labels of the namespaces are told.
     pub namespaces: tokio_watch::Sender<Option<Arc<HashMap<String, Labels>>>>,
 }
@@ -214,6 +216,7 @@ impl Shell {
         let output = self.board.look(leader, Pace { now, hurry: self.ending });
         self.again = [output.again, now.checked_add(LOOK_EVERY).ok()].into_iter().flatten().min();
         self.act(output);
+        self.context.looked.notify_one();
     }
 
     fn act(&mut self, output: Output) {
