@@ -3,7 +3,7 @@
 //! The controller of a Chaos Mesh Schedule tells of the refusal and does not try again by itself; any change of the Schedule makes it look, and
 //! as the missed firing was not noted down, it fires at once, unless its `startingDeadlineSeconds` have passed.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// The annotation by which a parent is touched.
@@ -33,7 +33,9 @@ pub fn stalls(api_version: &str, kind: &str) -> Option<&'static str> {
 pub fn nudge(stalled: &Stalled, parent: &Value, refused: Timestamp, now: Timestamp) -> Option<Value> {
     let annotation = |key: &str| parent.pointer("/metadata/annotations").and_then(|all| all.get(key)).and_then(Value::as_str);
     let uid = parent.pointer("/metadata/uid").and_then(Value::as_str);
-    let touched = annotation(NUDGED_AT).and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| at >= refused && at <= now);
+    // When it was refused is known to the second.
+    let since = refused.checked_add(SignedDuration::from_secs(1)).unwrap_or(refused);
+    let touched = annotation(NUDGED_AT).and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| at >= since && at <= now);
     let paused = annotation("experiment.chaos-mesh.org/pause") == Some("true");
     let deleted = parent.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
     if touched || paused || deleted || uid != Some(stalled.uid.as_str()) {
