@@ -9,6 +9,10 @@
 //! entry the combined condition would become costly to evaluate for every request; beyond [`MAX_PUSHED_GATES`] or [`MAX_PUSHED_BYTES`] it is
 //! left out, and the operator alone decides.
 
+mod preset_starts;
+
+pub use preset_starts::MAX_START_BYTES;
+
 use super::expr::quoted;
 use super::gate::{Gate, GateKey, Resource, Start};
 use crate::api::{FailurePolicy, Operation};
@@ -62,6 +66,8 @@ pub struct Endpoint {
 pub struct Registered {
     /// The generation of each gate whose rules are registered.
     pub gates: BTreeMap<GateKey, Option<i64>>,
+    /// What is worth knowing of gates although nothing is wrong.
+    pub notes: BTreeMap<GateKey, String>,
     /// Gates whose expressions the API server does not accept, and what it says.
     pub refused: BTreeMap<GateKey, String>,
     /// The trust bundle that is registered.
@@ -100,7 +106,21 @@ pub fn entries<'g>(gates: impl Iterator<Item = &'g Gate>, endpoint: &Endpoint, r
         .collect()
 }
 
+/// What is worth knowing of how gates are registered.
+pub fn notes<'g>(gates: impl Iterator<Item = &'g Gate>) -> BTreeMap<GateKey, String> {
+    let gates: Vec<&Gate> = gates.collect();
+    let of_policy = |policy| gates.iter().copied().filter(|g| g.effective_failure_policy() == policy).collect::<Vec<_>>();
+    let left_out = [FailurePolicy::Fail, FailurePolicy::Ignore].map(of_policy).into_iter().filter(|members| {
+        let (_, left_out) = preset_starts::conditions(members, &|_| false);
+        left_out.contains("")
+    });
+    let holds_pods = |gate: &&Gate| gate.presets.holds().iter().any(|(resource, _)| resource.group.is_empty());
+    let note = "pods are not held: gates of the preset Krkn name too many different imageRepositories";
+    left_out.flatten().filter(holds_pods).map(|gate| (gate.key.clone(), note.to_owned())).collect()
+}
+
 fn entry(policy: FailurePolicy, gates: &[&Gate], endpoint: &Endpoint, refused: &dyn Fn(&Gate) -> bool) -> ValidatingWebhook {
+    let (starts, left_out) = preset_starts::conditions(gates, refused);
     ValidatingWebhook {
         name: entry_name(policy).to_owned(),
         admission_review_versions: vec!["v1".to_owned()],
@@ -109,11 +129,11 @@ fn entry(policy: FailurePolicy, gates: &[&Gate], endpoint: &Endpoint, refused: &
             FailurePolicy::Fail => "Fail".to_owned(),
             FailurePolicy::Ignore => "Ignore".to_owned(),
         }),
-        match_conditions: Some(std::iter::once(not_being_deleted()).chain(pushed_condition(gates, refused)).collect()),
+        match_conditions: Some(std::iter::once(not_being_deleted()).chain(pushed_condition(gates, refused)).chain(starts).collect()),
         match_policy: Some("Equivalent".to_owned()),
         namespace_selector: Some(namespaces(gates, &endpoint.namespace)),
         object_selector: Some(LabelSelector::default()),
-        rules: Some(rules(gates)),
+        rules: Some(rules(gates, &left_out)),
         // Decisions are recorded in the gates' status and as Events, but not for a dry run.
         side_effects: "NoneOnDryRun".to_owned(),
         timeout_seconds: Some(TIMEOUT_SECONDS),
@@ -137,10 +157,14 @@ fn client_config(policy: FailurePolicy, endpoint: &Endpoint) -> WebhookClientCon
     WebhookClientConfig { ca_bundle: Some(ByteString(endpoint.ca_bundle.clone())), service, url }
 }
 
-/// One rule for each group and set of operations.
-fn rules(gates: &[&Gate]) -> Vec<RuleWithOperations> {
+/// One rule for each group and set of operations. Presets hold resources of the core group only by what the API server can tell of them: no pod must ever
+/// wait for the operator because nobody could tell it from one that is held.
+fn rules(gates: &[&Gate], left_out: &BTreeSet<String>) -> Vec<RuleWithOperations> {
     let mut operations: BTreeMap<&Resource, BTreeSet<Operation>> = BTreeMap::new();
-    for (resource, operation) in gates.iter().flat_map(|g| &g.rules) {
+    let is_sent = |gate: &Gate, rule: &(Resource, Operation)| {
+        !rule.0.group.is_empty() || !left_out.contains("") || gate.by_hand.binary_search(rule).is_ok()
+    };
+    for (resource, operation) in gates.iter().flat_map(|g| g.rules.iter().filter(|rule| is_sent(g, rule))) {
         operations.entry(resource).or_default().insert(*operation);
     }
     let mut grouped: BTreeMap<(&str, &BTreeSet<Operation>), Vec<String>> = BTreeMap::new();
@@ -202,7 +226,7 @@ fn pushed_condition(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> Option<
 
 /// The gate is about this resource, this namespace and these labels, its own conditions hold, and it is or may be a start.
 fn term(gate: &Gate, refused: bool) -> String {
-    let mut parts = vec![resources(gate)];
+    let mut parts = vec![resources(gate.rules.iter().map(|(resource, _)| resource))];
     if let Some(namespace) = &gate.key.namespace {
         parts.push(format!("request.?namespace.orValue('') == {}", quoted(namespace)));
     }
@@ -212,9 +236,19 @@ fn term(gate: &Gate, refused: bool) -> String {
     if !refused {
         // The line break ends a comment that the expression may end in.
         parts.extend(gate.conditions.iter().map(|(_, e)| format!("({}\n)", e.source())));
-        parts.extend(start(gate));
+        parts.extend(start_of_gate(gate));
     }
     format!("({})", parts.join(" && "))
+}
+
+/// What the gate holds by a preset is told elsewhere; of the rest, it is or may be a start.
+fn start_of_gate(gate: &Gate) -> Option<String> {
+    let by_hand = start(gate)?;
+    if gate.presets.holds().is_empty() {
+        return Some(by_hand);
+    }
+    let by_preset = resources(gate.presets.holds().iter().map(|(resource, _)| resource));
+    Some(format!("({by_preset} || {by_hand})"))
 }
 
 /// It is a start, or it takes the operator to tell. What cannot be evaluated counts as a start; the API server would refuse it instead, or
@@ -235,16 +269,18 @@ pub fn pushed_field(gate: &Gate) -> Option<&'static str> {
     }
 }
 
-fn resources(gate: &Gate) -> String {
+/// The plural that a request is about, with its subresource.
+const SUBRESOURCE: &str =
+    "request.?subResource.orValue('') == '' ? request.resource.resource : request.resource.resource + '/' + request.subResource";
+
+fn resources<'r>(resources: impl Iterator<Item = &'r Resource>) -> String {
     let mut by_group: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (resource, _) in &gate.rules {
+    for resource in resources {
         by_group.entry(&resource.group).or_default().insert(quoted(&resource.resource));
     }
     let terms = by_group.into_iter().map(|(group, resources)| {
         let list = resources.into_iter().collect::<Vec<_>>().join(", ");
-        let subresource =
-            "request.?subResource.orValue('') == '' ? request.resource.resource : request.resource.resource + '/' + request.subResource";
-        format!("(request.resource.group == {} && ({subresource}) in [{list}])", quoted(group))
+        format!("(request.resource.group == {} && ({SUBRESOURCE}) in [{list}])", quoted(group))
     });
     format!("({})", terms.collect::<Vec<_>>().join(" || "))
 }

@@ -14,7 +14,7 @@ use crate::cluster::contact::Contact;
 use crate::cluster::lease::Role;
 use crate::cluster::watch::{Change, watch};
 use crate::core::gate::{Gate, GateKey};
-use crate::core::registration::{Address, Endpoint, Registered, entries, pushed_field};
+use crate::core::registration::{Address, Endpoint, Registered, entries, notes, pushed_field};
 use crate::telemetry::health::Readiness;
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
@@ -222,6 +222,7 @@ impl State {
             let ok = result.is_ok();
             let new = Registered {
                 gates: if ok { gates.iter().map(|g| (g.key.clone(), g.generation)).collect() } else { BTreeMap::new() },
+                notes: notes(gates.iter().map(AsRef::as_ref)),
                 refused: self.refused.iter().map(|(key, (_, message))| (key.clone(), message.clone())).collect(),
                 ca_bundle: trusted,
                 error: result.err(),

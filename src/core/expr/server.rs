@@ -13,7 +13,7 @@ static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
     context.add_function(EQUAL, equal);
     context.add_function(MEMBER, member);
     context.add_function("type", |value: Value| value.type_of().to_string());
-    for name in ["bool", "map"] {
+    for name in ["bool", "int", "list", "map", "string"] {
         context.add_variable_from_value(name, name);
     }
     context
