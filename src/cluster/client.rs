@@ -91,13 +91,23 @@ pub enum ClientError {
 /// A client, and the namespace that its configuration names. Watches, calls and the Lease have connections of their own behind it, so one is
 /// enough for all. Calls are not retried: an answer that comes late is worth nothing here, and the callers have their own rhythm.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), ClientError> {
-    let mut config = match kubeconfig {
-        Some(path) => {
+    connect_in(kubeconfig, None).await
+}
+
+/// As [`connect`], in a context of the kubeconfig that need not be its current one.
+pub async fn connect_in(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Client, String), ClientError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match (kubeconfig, context) {
+        (Some(path), _) => {
             let wrong = |error| ClientError::Kubeconfig { path: path.display().to_string(), error };
             let file = Kubeconfig::read_from(path).map_err(wrong)?;
-            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(wrong)?
+            kube::Config::from_custom_kubeconfig(file, &options).await.map_err(wrong)?
         }
-        None => kube::Config::infer().await?,
+        (None, Some(_)) => {
+            let wrong = |error| ClientError::Kubeconfig { path: "by default".to_owned(), error };
+            kube::Config::from_kubeconfig(&options).await.map_err(wrong)?
+        }
+        (None, None) => kube::Config::infer().await?,
     };
     config.connect_timeout = Some(CALL_DEADLINE);
     config.read_timeout = Some(SILENCE);
