@@ -3,6 +3,7 @@
 //! It has two authors. The leader alone says how the gate stands ([`judged`]); every replica adds the decisions that it made ([`recorded`]). Both
 //! begin with the status as it was last seen, and what they write ([`changes`]) is accepted in place of exactly that.
 
+use super::during_run;
 use super::gate::{CauseKind, Gate, Judgement};
 use super::problem::{Problem, summary};
 use super::records::Ledger;
@@ -13,6 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value};
 
+/// The longest message of Ready, in characters.
+const MAX_READY_CHARS: usize = 1024;
 /// How many blockers a status lists.
 const MAX_BLOCKERS: usize = 20;
 /// The largest status, in bytes of JSON.
@@ -29,6 +32,8 @@ pub struct View<'a> {
     pub gate: &'a Gate,
     /// What only the API server can know to be wrong: kinds that are not served, conditions that it refuses.
     pub found: &'a [Problem],
+    /// What is worth knowing although nothing is wrong.
+    pub notes: &'a [String],
     /// What it says about any start now.
     pub judgement: &'a Judgement,
     /// Whether its rules are registered with the API server; if not, why.
@@ -48,7 +53,8 @@ pub fn recorded(status: GateStatus, ledger: &Ledger, write: Recorder) -> GateSta
     let (recent_decisions, counters) = ledger.added_to(&status.recent_decisions, &status.counters);
     let others = status.recorders.into_iter().filter(|other| other.replica != write.replica).take(MAX_RECORDERS - 1).collect::<Vec<_>>();
     let recorders = std::iter::once(write).chain(others).collect();
-    let mut status = GateStatus { recent_decisions, counters, recorders, ..status };
+    let recent_denials = ledger.denials_added_to(&status.recent_denials);
+    let mut status = GateStatus { recent_decisions, recent_denials, counters, recorders, ..status };
     while weight(&status) > MAX_STATUS_BYTES && status.recent_decisions.len() > ALWAYS_KEPT {
         status.recent_decisions.pop();
     }
@@ -77,7 +83,7 @@ fn status(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Gate
     let generation = view.gate.generation;
     let written = written.cloned().unwrap_or_default();
     let mut conditions = written.conditions;
-    let blocking: Vec<_> = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).collect();
+    let blocking: Vec<_> = view.judgement.causes.iter().filter(|c| c.response >= Response::Hold).collect();
     set(&mut conditions, ready_condition(view), generation, now);
     set(&mut conditions, open_condition(view, blocking.len()), generation, now);
     GateStatus {
@@ -94,6 +100,7 @@ fn status(written: Option<&GateStatus>, view: &View<'_>, now: Timestamp) -> Gate
             })
             .collect(),
         recent_decisions: written.recent_decisions,
+        recent_denials: written.recent_denials,
         counters: written.counters,
         recorders: written.recorders,
     }
@@ -118,16 +125,22 @@ fn ready_condition(view: &View<'_>) -> Wanted {
     } else if let Err(why) = &view.registered {
         (Some(false), ready::WEBHOOK_NOT_READY, why.clone())
     } else {
-        (Some(true), ready::SERVING, "The gate is registered with the API server".to_owned())
+        let mut message = "The gate is registered with the API server".to_owned();
+        let limits = during_run::limits(view.gate);
+        for note in view.notes.iter().chain(&limits) {
+            message.push_str("; ");
+            message.push_str(note);
+        }
+        (Some(true), ready::SERVING, single_line(&message, MAX_READY_CHARS))
     };
     Wanted { type_: READY, status, reason: reason.to_owned(), message }
 }
 
 /// Whether a start that depends on nothing of its own would be admitted, in mode Enforce.
 fn open_condition(view: &View<'_>, blocking: usize) -> Wanted {
-    let worst = view.judgement.causes.iter().filter(|c| c.response == Response::Deny).map(|c| c.kind).min();
+    let worst = view.judgement.causes.iter().filter(|c| c.response >= Response::Hold).map(|c| c.kind).min();
     let names: Vec<&str> =
-        view.judgement.causes.iter().filter(|c| c.response == Response::Deny).take(3).map(|c| c.check.as_str()).collect();
+        view.judgement.causes.iter().filter(|c| c.response >= Response::Hold).take(3).map(|c| c.check.as_str()).collect();
     let told = |what: &str| {
         let (required, names) = (view.judgement.required.max(blocking), names.join(", "));
         format!("{blocking} of {required} required checks not passing ({what}): {names}{}", mode_hint(view.gate.mode))

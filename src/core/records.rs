@@ -1,8 +1,11 @@
 //! What is kept of a decision: in the gates' status, in the log, as Events and metrics.
 
+mod denials;
+
+use self::denials::{denial, merged};
 use super::gate::{Decision, GateKey, Judgement};
 use super::text::{MAX_MESSAGE_CHARS, single_line};
-use crate::api::{DecidedBy, DecisionCounters, RecentDecision, Response};
+use crate::api::{DecidedBy, DecisionCounters, RecentDecision, RecentDenial, Response, VerdictName};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
@@ -15,6 +18,9 @@ pub const MAX_RECENT: usize = 20;
 const MAX_NAME_CHARS: usize = 253;
 /// How many checks it shows of each.
 const MAX_CHECKS: usize = 8;
+/// How many checks the log names of each, and in how many characters.
+const MAX_LOGGED_CHECKS: usize = 20;
+const MAX_LOGGED_CHARS: usize = 1024;
 /// The longest name of a check in it, in characters.
 const MAX_CHECK_CHARS: usize = 128;
 
@@ -68,6 +74,8 @@ impl Owner {
 pub struct Ledger {
     /// Newest first, at most as many as a status shows: older ones it would not show anyway.
     pub recent: VecDeque<RecentDecision>,
+    /// Refusals of what belongs to another, newest first, one for each owner.
+    pub denials: Vec<RecentDenial>,
     /// How many there were.
     pub counters: DecisionCounters,
 }
@@ -83,8 +91,18 @@ impl Ledger {
             Response::Deny => &mut self.counters.denied,
         };
         *counter = counter.saturating_add(1);
-        self.recent.push_front(entry(record, judgement));
+        let entry = entry(record, judgement);
+        self.recent.retain(|earlier| !is_same_wait(&entry, earlier));
+        self.recent.push_front(entry);
         self.recent.truncate(MAX_RECENT);
+        if let Some(owner) = record.owner.as_ref().filter(|_| judgement.answer == Response::Deny) {
+            self.denials = merged(&[denial(record, owner)], &self.denials);
+        }
+    }
+
+    /// The refusals that a status shows once these are added.
+    pub fn denials_added_to(&self, stored: &[RecentDenial]) -> Vec<RecentDenial> {
+        merged(&self.denials, stored)
     }
 
     /// Whether there is nothing to add.
@@ -95,6 +113,7 @@ impl Ledger {
     /// Takes back decisions from before all in it, which could not be stored.
     pub fn take_back(&mut self, earlier: Self) {
         self.counters = sum(&self.counters, &earlier.counters);
+        self.denials = merged(&self.denials, &earlier.denials);
         self.recent.extend(earlier.recent);
         self.recent.truncate(MAX_RECENT);
     }
@@ -105,10 +124,19 @@ impl Ledger {
         if !self.recent.is_empty() {
             // Stable: of one second, what is added later is newer.
             all.sort_by_key(|decision| Reverse(decision.time.0));
+            let waits: Vec<RecentDecision> = all.iter().filter(|decision| decision.decision == word(Response::Hold)).cloned().collect();
+            let first = |wait: &RecentDecision| waits.iter().find(|other| is_same_wait(other, wait));
+            all.retain(|decision| first(decision).is_none_or(|first| first == decision));
             all.truncate(MAX_RECENT);
         }
         (all, sum(counters, &self.counters))
     }
+}
+
+/// Whether one request was held twice: of a wait, which is a row of answers a second apart, the last one is kept.
+fn is_same_wait(a: &RecentDecision, b: &RecentDecision) -> bool {
+    let held = |decision: &RecentDecision| decision.decision == word(Response::Hold);
+    held(a) && held(b) && a.object == b.object && a.operation == b.operation && a.user == b.user
 }
 
 fn sum(a: &DecisionCounters, b: &DecisionCounters) -> DecisionCounters {
@@ -131,6 +159,18 @@ pub fn inputs(judgement: &Judgement) -> impl Iterator<Item = DecidedBy> {
     against.chain(judgement.passing.iter().map(move |passed| input(&passed.check, "Passing", passed.age_seconds)))
 }
 
+/// The same in one line, for the log: `checkout-healthy=Failing 6s, nodes-fit=Passing 1s`.
+pub fn inputs_line(judgement: &Judgement) -> String {
+    let input = |input: DecidedBy| match input.age_seconds {
+        Some(age) => format!("{}={} {age}s", input.check, input.verdict),
+        None => format!("{}={}", input.check, input.verdict),
+    };
+    let line: Vec<String> = inputs(judgement).take(MAX_LOGGED_CHECKS).map(input).collect();
+    let more = judgement.required.saturating_sub(line.len());
+    let more = if more > 0 { format!(", +{more} more") } else { String::new() };
+    format!("{}{more}", single_line(&line.join(", "), MAX_LOGGED_CHARS))
+}
+
 fn entry(record: &Record, judgement: &Judgement) -> RecentDecision {
     let checks = inputs(judgement).take(MAX_CHECKS);
     RecentDecision {
@@ -146,6 +186,16 @@ fn entry(record: &Record, judgement: &Judgement) -> RecentDecision {
         checks: checks.collect(),
         more_checks: i32::try_from(judgement.required.saturating_sub(MAX_CHECKS)).unwrap_or(i32::MAX),
         run: judgement.hold.as_ref().and_then(|hold| hold.run.clone()),
+    }
+}
+
+/// The word for a verdict.
+pub const fn verdict_word(verdict: VerdictName) -> &'static str {
+    match verdict {
+        VerdictName::Passing => "Passing",
+        VerdictName::Warning => "Warning",
+        VerdictName::Failing => "Failing",
+        VerdictName::Unknown => "Unknown",
     }
 }
 

@@ -42,7 +42,7 @@ struct ProbeLabels {
 pub struct DecisionLabels {
     /// The gate: `namespace/name`, or `name` of a cluster gate.
     pub gate: String,
-    /// Allow, Warn or Deny.
+    /// Allow, Warn, Hold or Deny.
     pub decision: &'static str,
     /// Enforce, Warn or Audit.
     pub mode: &'static str,
@@ -62,6 +62,13 @@ struct InterventionLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
+}
+
+/// What began a run, and what it came to.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RunLabels {
+    trigger: &'static str,
+    verdict: &'static str,
 }
 
 /// Why something was dropped.
@@ -94,6 +101,7 @@ struct Inner {
     evaluation_duration: Family<ProbeLabels, Histogram>,
     evaluation_lateness: Histogram,
     decisions: Family<DecisionLabels, Counter>,
+    predictions: Family<DecisionLabels, Counter>,
     decision_duration: Histogram,
     interventions: Family<InterventionLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
@@ -101,6 +109,7 @@ struct Inner {
     status_write_failures: Family<KindLabels, Counter>,
     watch_failures: Family<KindLabels, Counter>,
     dropped: Family<ReasonLabels, Counter>,
+    runs: Family<RunLabels, Counter>,
     certificate_expiry: Gauge,
     leader: Gauge,
     watermark_age: Gauge<f64, AtomicU64>,
@@ -134,6 +143,7 @@ impl Metrics {
             evaluation_duration: Family::new_with_constructor(slow),
             evaluation_lateness: slow(),
             decisions: Family::default(),
+            predictions: Family::default(),
             decision_duration: fast(),
             interventions: Family::default(),
             requests: Family::default(),
@@ -141,6 +151,7 @@ impl Metrics {
             status_write_failures: Family::default(),
             watch_failures: Family::default(),
             dropped: Family::default(),
+            runs: Family::default(),
             certificate_expiry: Gauge::default(),
             leader: Gauge::default(),
             watermark_age: Gauge::default(),
@@ -185,6 +196,11 @@ impl Metrics {
         self.0.interventions.get_or_create(&InterventionLabels { gate: gate.to_owned(), action, outcome }).inc();
     }
 
+    /// A gate would have decided otherwise in mode Enforce: so.
+    pub fn predicted(&self, labels: &DecisionLabels) {
+        self.0.predictions.get_or_create(labels).inc();
+    }
+
     /// The webhook answered a request.
     pub fn answered(&self, entry: &'static str, duration: Duration) {
         self.0.requests.get_or_create(&RequestLabels { entry }).inc();
@@ -200,6 +216,11 @@ impl Metrics {
     /// A watch broke and will be started again.
     pub fn watch_failed(&self, kind: &str) {
         self.0.watch_failures.get_or_create(&KindLabels { kind: kind.to_owned() }).inc();
+    }
+
+    /// A run is over: what began it (request, schedule or held), and its verdict.
+    pub fn run_over(&self, trigger: &'static str, verdict: &'static str) {
+        self.0.runs.get_or_create(&RunLabels { trigger, verdict }).inc();
     }
 
     /// A decision's record or an Event was dropped because a queue was full.
@@ -263,12 +284,14 @@ impl Inner {
         r.register("evaluation_duration_seconds", "How long an evaluation took", self.evaluation_duration.clone());
         r.register("evaluation_lateness_seconds", "How long after its due time an evaluation began", self.evaluation_lateness.clone());
         r.register("decisions", "Decisions on starts, for each gate that took part", self.decisions.clone());
+        r.register("predictions", "What gates would have decided in mode Enforce, where they decided otherwise", self.predictions.clone());
         r.register("interventions", "What gates did about experiments that run", self.interventions.clone());
         r.register("decision_duration_seconds", "How long the webhook took to answer", self.decision_duration.clone());
         r.register("admission_requests", "Requests that the API server sent", self.requests.clone());
         r.register("status_writes", "Statuses written", self.status_writes.clone());
         r.register("status_write_failures", "Statuses that could not be written", self.status_write_failures.clone());
         r.register("watch_failures", "Watches that broke and were started again", self.watch_failures.clone());
+        r.register("runs", "Runs that are over", self.runs.clone());
         r.register("records_dropped", "Records of decisions and Events dropped because a queue was full", self.dropped.clone());
         r.register("webhook_connections", "Open connections of the webhook", self.connections.clone());
         r.register("webhook_turned_away", "What the webhook's listener turned away since the start", self.refused.clone());

@@ -3,7 +3,7 @@
 use super::render::{self, Subject};
 use super::review::{Answer, Review, labels};
 use super::wish::wishes;
-use crate::api::{FailurePolicy, Operation};
+use crate::api::{FailurePolicy, Operation, Response};
 use crate::cluster::snapshot::Snapshot;
 use crate::core::expr::Bindings;
 use crate::core::gate::{Decision, Request, Wish, decide, decision_id};
@@ -126,10 +126,13 @@ fn is_deleting(object: &Value) -> bool {
 }
 
 fn record(review: &Review, decision: Decision, headline: String, subject: Subject<'_>, now: Timestamp) -> Record {
+    // A name that is made up anew for each try would make each a request of its own.
+    let lasting = review.generated_prefix().filter(|_| decision.answer == Response::Hold).map(|prefix| format!("{prefix}*"));
+    let object = Subject { name: lasting.as_deref().unwrap_or(subject.name), ..subject };
     Record {
         time: now,
         operation: single_line(review.operation_name(), 16),
-        object: single_line(&subject.to_string(), 320),
+        object: single_line(&object.to_string(), 320),
         user: single_line(&review.head.user_info.username, 128),
         owner: Owner::of(&review.object),
         dry_run: review.head.dry_run,

@@ -5,8 +5,8 @@
 
 use super::review::Answer;
 use crate::api::{Mode, Response};
-use crate::core::gate::{Cause, CauseKind, Decision, Judgement, seconds};
-use crate::core::records::word as word_of;
+use crate::core::gate::{Cause, CauseKind, Decision, Hold, Judgement, Outcome, Skipped, seconds};
+use crate::core::records::{verdict_word, word as word_of};
 use crate::core::text::{MAX_MESSAGE_CHARS, single_line};
 use kube::core::response::{StatusCause, StatusDetails};
 use std::collections::BTreeMap;
@@ -54,7 +54,8 @@ impl std::fmt::Display for Subject<'_> {
 pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
     let mut answer = match decision.answer {
         Response::Deny => Answer::forbid(uid, denial(decision, subject), Some(details(decision, subject))),
-        Response::Hold => Answer::come_back(uid, denial(decision, subject), details(decision, subject)),
+        // One line: it is read when the client has given up, and its last word may be cut by what stands in front.
+        Response::Hold => Answer::come_back(uid, bounded(summary(decision, subject), MAX_MESSAGE_BYTES), details(decision, subject)),
         Response::Allow | Response::Warn => Answer { warnings: warnings(decision), ..Answer::allow(uid) },
     };
     answer.audit_annotations = annotations(decision);
@@ -64,7 +65,8 @@ pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
 /// One line for records: the first line of the denial, or what would have been refused.
 pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
     let worst = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
-    let concerned: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.would_be == worst && !j.causes.is_empty()).collect();
+    let concerned: Vec<&Judgement> =
+        decision.judgements.iter().filter(|j| is_told_of(j.would_be, worst) && !j.causes.is_empty()).collect();
     let verb = match (worst, decision.answer) {
         _ if concerned.is_empty() => return single_line(&format!("{subject}: all required checks pass"), MAX_MESSAGE_CHARS),
         (Response::Deny, Response::Deny) => "blocked",
@@ -80,7 +82,7 @@ pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
 
 /// The message of a denial.
 pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
-    let denying: Vec<&Judgement> = decision.judgements.iter().filter(|j| j.answer == Response::Deny).collect();
+    let denying: Vec<&Judgement> = decision.judgements.iter().filter(|j| is_told_of(j.answer, Response::Deny)).collect();
     let mut text = headline(&denying, "blocked", Response::Deny, subject, &decision.id);
     let several = denying.len() > 1;
     let causes: Vec<(&Judgement, &Cause)> =
@@ -95,9 +97,24 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     if !passing.is_empty() {
         let _ = write!(text, "\n  PASS     {}", single_line(&passing.join(", "), MAX_LINE_CHARS));
     }
-    let fix = causes.iter().find_map(|(_, c)| c.remediation.as_deref().filter(|_| c.response == Response::Deny));
+    let skipped = denying.iter().fold(Skipped::default(), |sum, j| Skipped {
+        beyond: sum.beyond + j.skipped.beyond,
+        later: sum.later + j.skipped.later,
+    });
+    if skipped.later > 0 {
+        let _ = write!(text, "\n  SKIP     {} of a later tier (stopAtFirstFailure)", checks(skipped.later));
+    }
+    if skipped.beyond > 0 {
+        let _ = write!(text, "\n  SKIP     {} not required (maxPriority)", checks(skipped.beyond));
+    }
+    let fix = causes.iter().find_map(|(_, c)| c.remediation.as_deref().filter(|_| blocks(c)));
     if let Some(fix) = fix {
         let _ = write!(text, "\nfix:  {}", single_line(fix, MAX_FIX_CHARS));
+    }
+    if let Some(run) = denying.iter().find_map(|j| j.hold.as_ref()?.run.as_deref()) {
+        let (namespace, name) = run.split_once('/').unwrap_or(("", run));
+        let command = format!("kubectl get pfrun {name} -n {namespace} -o yaml");
+        let _ = write!(text, "\nrun:  {}", single_line(&command, MAX_FIX_CHARS));
     }
     if let Some(wait) = denying.first().and_then(|j| wait_command(j)) {
         let _ = write!(text, "\nwait: {}", single_line(&wait, MAX_FIX_CHARS));
@@ -108,7 +125,7 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
 /// The first line. `response` says which causes it is about.
 fn headline(denying: &[&Judgement], verb: &str, response: Response, subject: Subject<'_>, id: &str) -> String {
     let gates: Vec<String> = denying.iter().map(|j| j.gate.to_string()).collect();
-    let blocking: Vec<&Cause> = denying.iter().flat_map(|j| &j.causes).filter(|c| c.response == response).collect();
+    let blocking: Vec<&Cause> = denying.iter().flat_map(|j| &j.causes).filter(|c| is_told_of(c.response, response)).collect();
     let required: usize = denying.iter().map(|j| j.required).sum();
     let named: Vec<String> = blocking.iter().take(MAX_FIRST_LINE_CAUSES).map(|c| brief(c)).collect();
     let more = blocking.len().saturating_sub(MAX_FIRST_LINE_CAUSES);
@@ -121,8 +138,37 @@ fn headline(denying: &[&Judgement], verb: &str, response: Response, subject: Sub
         required.max(blocking.len()),
         named.join(", ")
     );
-    // The id stays, however long the rest is.
-    format!("{} [{id}]", bounded(single_line(&line, MAX_HEADLINE_BYTES), MAX_HEADLINE_BYTES))
+    // What is to be done now and the id stay, however long the rest is.
+    let waiting = denying.iter().find_map(|j| j.hold.as_ref().map(|hold| waiting(hold, j.hold_seconds))).unwrap_or_default();
+    let room = MAX_HEADLINE_BYTES.saturating_sub(waiting.len());
+    format!("{}{waiting} [{id}]", bounded(single_line(&line, MAX_HEADLINE_BYTES), room))
+}
+
+/// What came of holding a request, or will.
+fn waiting(hold: &Hold, allowed: u32) -> String {
+    let run = hold.run.as_deref().map_or_else(|| "the checks".to_owned(), |run| format!("PreflightRun {}", single_line(run, 320)));
+    match hold.outcome {
+        Outcome::Waits(seconds) => format!("; come back in {seconds}s, they are being evaluated"),
+        Outcome::DryRun => format!("; nothing is begun for a dry run: it would be held for up to {allowed}s while they are evaluated"),
+        Outcome::Account => "; accounts of the system are not asked to wait: they are being evaluated, try again in a moment".to_owned(),
+        Outcome::Ended(verdict) => format!("; {run} came to {}", verdict_word(verdict)),
+        Outcome::Over => format!("; it was held for {allowed}s, and {run} did not settle it"),
+        Outcome::Impossible(why) => format!("; it cannot be held: {why}"),
+    }
+}
+
+/// Whether something is told of in an answer: all that blocks in one that refuses or holds, or what is as bad.
+fn is_told_of(response: Response, answer: Response) -> bool {
+    if answer >= Response::Hold { response >= Response::Hold } else { response == answer }
+}
+
+/// Whether the cause keeps the start from being admitted.
+fn blocks(cause: &Cause) -> bool {
+    cause.response >= Response::Hold
+}
+
+fn checks(number: usize) -> String {
+    if number == 1 { "1 check".to_owned() } else { format!("{number} checks") }
 }
 
 /// A cause in a few words: `checkout-healthy FAIL (1/3 ready, required 3 ready)`.
@@ -141,7 +187,7 @@ fn cause_line(judgement: &Judgement, cause: &Cause, several: bool) -> String {
         (_, Some(age)) => format!("  ({} ago)", seconds(age)),
     };
     // What only warns must not read as if it blocked.
-    let word = if cause.response == Response::Deny { word(cause.kind) } else { "WARN" };
+    let word = if blocks(cause) { word(cause.kind) } else { "WARN" };
     let (check, message) = (single_line(&cause.check, MAX_LINE_CHARS), single_line(&cause.message, MAX_LINE_CHARS));
     format!("{word:<8} {gate}{check}  {message}{age}")
 }
@@ -166,7 +212,7 @@ fn wait_command(judgement: &Judgement) -> Option<String> {
     if !judgement.per_request {
         return Some(wait("Open", &format!("{}/{}", gate.short_kind(), gate.name), gate.namespace.as_deref()));
     }
-    let evaluated = judgement.causes.iter().find(|c| c.response == Response::Deny && c.age_seconds.is_some())?;
+    let evaluated = judgement.causes.iter().find(|c| blocks(c) && c.age_seconds.is_some())?;
     let (namespace, name) = evaluated.check.split_once('/')?;
     Some(wait("Passing", &format!("pfc/{name}"), Some(namespace)))
 }
@@ -174,7 +220,11 @@ fn wait_command(judgement: &Judgement) -> Option<String> {
 /// One warning for each check that does not pass, of each gate that warns. No control characters: a warning with one vanishes in silence.
 fn warnings(decision: &Decision) -> Vec<String> {
     let warning = |j: &Judgement, c: &Cause| {
-        let verb = if j.mode == Mode::Warn && c.response == Response::Deny { "would block" } else { "warns" };
+        let verb = match (j.mode, c.response) {
+            (Mode::Warn, Response::Deny) => "would block",
+            (Mode::Warn, Response::Hold) => "would hold",
+            _ => "warns",
+        };
         single_line(&format!("{} {verb}: {}", j.gate, brief(c)), MAX_WARNING_CHARS)
     };
     let warning = &warning;
@@ -206,16 +256,25 @@ fn details(decision: &Decision, subject: Subject<'_>) -> StatusDetails {
         field: format!("{}/{}", j.gate, c.check),
     };
     let cause = &cause;
-    let denying = decision.judgements.iter().filter(|j| j.answer == Response::Deny);
-    let causes = denying.flat_map(|j| j.causes.iter().filter(|c| c.response == Response::Deny).map(move |c| cause(j, c)));
+    let denying = decision.judgements.iter().filter(|j| is_told_of(j.answer, Response::Deny));
+    let causes = denying.flat_map(|j| j.causes.iter().filter(|c| blocks(c)).map(move |c| cause(j, c)));
     StatusDetails {
         name: subject.name.to_owned(),
         group: String::new(),
         kind: subject.kind.to_owned(),
         uid: String::new(),
         causes: causes.take(20).collect(),
-        retry_after_seconds: 0,
+        retry_after_seconds: retry_after(decision).unwrap_or(0),
     }
+}
+
+/// After how many seconds the client is to come back, if the answer is that it is.
+pub fn retry_after(decision: &Decision) -> Option<u32> {
+    let waits = decision.judgements.iter().filter_map(|j| match j.hold.as_ref()?.outcome {
+        Outcome::Waits(seconds) => Some(seconds),
+        _ => None,
+    });
+    (decision.answer == Response::Hold).then(|| waits.max()).flatten()
 }
 
 fn annotations(decision: &Decision) -> BTreeMap<&'static str, String> {
@@ -223,7 +282,7 @@ fn annotations(decision: &Decision) -> BTreeMap<&'static str, String> {
         return BTreeMap::new();
     }
     let join = |parts: Vec<String>| single_line(&parts.join(","), 1024);
-    let blocking = decision.judgements.iter().flat_map(|j| j.causes.iter().filter(|c| c.response == Response::Deny));
+    let blocking = decision.judgements.iter().flat_map(|j| j.causes.iter().filter(|c| blocks(c)));
     let would_be = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
     let mut annotations = BTreeMap::from([
         ("decision", word_of(decision.answer).to_owned()),

@@ -152,6 +152,12 @@ impl Review {
         self.operation == Some(Operation::Create) && self.head.name.is_empty()
     }
 
+    /// What the name is made of that the API server makes up.
+    pub fn generated_prefix(&self) -> Option<&str> {
+        let prefix = self.object.pointer("/metadata/generateName").and_then(Value::as_str);
+        prefix.filter(|_| self.generates_name())
+    }
+
     /// The namespace, if the object has one.
     pub fn namespace(&self) -> Option<&str> {
         Some(self.head.namespace.as_str()).filter(|n| !n.is_empty())

@@ -1,6 +1,6 @@
 //! The shell of the gates: watches them, publishes them, writes their status, tells of what they decided.
 
-use super::board::{Board, Ended, GateIdentity, Leader, Output, Pace, StatusChange};
+use super::board::{Board, Ended, Found, GateIdentity, Leader, Output, Pace, StatusChange};
 use super::served;
 use crate::api::{ClusterExperimentGate, ExperimentGate, GROUP, GateStatus, Mode, VERSION};
 use crate::clock;
@@ -11,8 +11,10 @@ use crate::cluster::events::{Events, Happening};
 use crate::cluster::lease::Role;
 use crate::cluster::snapshot::{Labels, Snapshot};
 use crate::cluster::watch::{Change, watch};
+use crate::controller::experiments::Opened;
 use crate::core::gate::{Gate, GateKey};
-use crate::core::records::{Record, word};
+use crate::core::presets::Catalog;
+use crate::core::records::{Owner, Record, inputs_line, word};
 use crate::core::registration::Registered;
 use crate::telemetry::health::Readiness;
 use crate::telemetry::metrics::{DecisionLabels, Metrics};
@@ -61,6 +63,8 @@ pub struct GateController {
     pub to_register: tokio_watch::Sender<Option<Vec<Arc<Gate>>>>,
     /// What is registered.
     pub registered: tokio_watch::Receiver<Registered>,
+    /// What presets are here.
+    pub catalog: Arc<Catalog>,
     /// Where transitions are told.
     pub events: Events,
     /// Counts.
@@ -71,6 +75,8 @@ pub struct GateController {
     pub role: tokio_watch::Receiver<Role>,
     /// Told whenever the gates were looked at: of them or of their checks something may be new.
     pub looked: Arc<Notify>,
+    /// Where gates are told that opened after they had refused what belongs to another.
+    pub opened: mpsc::Sender<Opened>,
     /// Where the labels of the namespaces are told.
     pub namespaces: tokio_watch::Sender<Option<Arc<HashMap<String, Labels>>>>,
 }
@@ -79,7 +85,7 @@ enum Input {
     Namespaced(Change<ExperimentGate>),
     Cluster(Change<ClusterExperimentGate>),
     Namespaces(Change<PartialObjectMeta<Namespace>>),
-    Served(Vec<(GateKey, Vec<crate::core::problem::Problem>)>),
+    Served(Vec<(GateKey, Found)>),
 }
 
 /// A write that ended.
@@ -105,9 +111,10 @@ pub async fn run(context: GateController, shutdown: CancellationToken) {
     let (inputs, mut received) = mpsc::channel(QUEUE);
     forward(&context.client, &context.contact, &inputs);
     clock::spawn(ask_served(context.client.clone(), context.snapshot.clone(), inputs));
+    let catalog = context.catalog.clone();
     let mut shell = Shell {
         context,
-        board: Board::new(format!("{:016x}", fastrand::u64(..))),
+        board: Board::new(format!("{:016x}", fastrand::u64(..)), catalog),
         namespaces: HashMap::new(),
         waiting: VecDeque::new(),
         writes: FuturesUnordered::new(),
@@ -174,7 +181,7 @@ async fn ask_served(client: Client, snapshot: Snapshot, inputs: mpsc::Sender<Inp
             continue;
         }
         let groups = served::ask(&client, &gates).await;
-        let found = gates.iter().map(|g| (g.key.clone(), served::problems(g, &groups))).collect();
+        let found = gates.iter().map(|g| (g.key.clone(), served::found(g, &groups))).collect();
         if inputs.send(Input::Served(found)).await.is_err() {
             return;
         }
@@ -230,6 +237,11 @@ impl Shell {
                 note: turned.message,
             });
         }
+        for (gate, refused) in output.opened {
+            if self.context.opened.try_send(Opened { gate, refused }).is_err() {
+                self.context.metrics.dropped("opened_queue_full");
+            }
+        }
         self.waiting.extend(output.writes);
         while self.writes.len() < WRITES
             && let Some((key, change)) = self.waiting.pop_front()
@@ -280,8 +292,8 @@ fn take(context: &GateController, board: &mut Board, namespaces: &mut HashMap<St
             false
         }
         Input::Served(found) => {
-            for (key, problems) in found {
-                board.found(&key, problems);
+            for (key, found) in found {
+                board.found(&key, found);
             }
             false
         }
@@ -331,7 +343,7 @@ fn tell(context: &GateController, record: &Record) {
     for judgement in &record.decision.judgements {
         let gate =
             judgement.gate.namespace.as_ref().map_or_else(|| judgement.gate.name.clone(), |n| format!("{n}/{}", judgement.gate.name));
-        context.metrics.decided(&DecisionLabels {
+        let labels = DecisionLabels {
             gate,
             decision: word(judgement.answer),
             mode: match judgement.mode {
@@ -340,7 +352,11 @@ fn tell(context: &GateController, record: &Record) {
                 Mode::Audit => "Audit",
             },
             dry_run: if record.dry_run { "true" } else { "false" },
-        });
+        };
+        context.metrics.decided(&labels);
+        if judgement.would_be != judgement.answer {
+            context.metrics.predicted(&DecisionLabels { decision: word(judgement.would_be), ..labels });
+        }
         tracing::info!(
             decision_id = record.decision.id,
             decision = word(judgement.answer),
@@ -352,18 +368,27 @@ fn tell(context: &GateController, record: &Record) {
             object = record.object,
             user = record.user,
             dry_run = record.dry_run,
+            checks = inputs_line(judgement),
+            run = judgement.hold.as_ref().and_then(|hold| hold.run.as_deref()),
             message = record.headline,
         );
         if judgement.answer == crate::api::Response::Deny && !record.dry_run {
             let identity = GateIdentity { key: judgement.gate.clone(), uid: judgement.uid.clone() };
-            context.events.publish(Happening {
-                regarding: reference(&identity.key, &identity.uid),
-                related: Some(refused_object(record)),
+            let note = format!("{} (asked by {})", record.headline, record.user);
+            let happening = |regarding, related| Happening {
+                regarding,
+                related: Some(related),
                 warning: true,
                 reason: "AdmissionDenied",
                 action: "Admit",
-                note: format!("{} (asked by {})", record.headline, record.user),
-            });
+                note: note.clone(),
+            };
+            let gate = reference(&identity.key, &identity.uid);
+            // Whoever wrote the owner does not see the answer.
+            if let Some(owner) = record.owner.as_ref() {
+                context.events.publish(happening(owner_of_refused(owner, record), gate.clone()));
+            }
+            context.events.publish(happening(gate, refused_object(record)));
         }
     }
 }
@@ -373,6 +398,18 @@ fn refused_object(record: &Record) -> ObjectReference {
     let (kind, path) = record.object.split_once(' ').unwrap_or_default();
     let (namespace, name) = path.split_once('/').map_or((None, path), |(namespace, name)| (Some(namespace.to_owned()), name));
     ObjectReference { kind: Some(kind.to_owned()), namespace, name: Some(name.to_owned()), ..ObjectReference::default() }
+}
+
+/// The owner of the object that was refused: in its namespace, if it has one.
+fn owner_of_refused(owner: &Owner, record: &Record) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(owner.api_version.clone()),
+        kind: Some(owner.kind.clone()),
+        name: Some(owner.name.clone()),
+        uid: Some(owner.uid.clone()),
+        namespace: refused_object(record).namespace,
+        ..ObjectReference::default()
+    }
 }
 
 fn reference(key: &GateKey, uid: &str) -> ObjectReference {

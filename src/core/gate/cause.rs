@@ -88,11 +88,11 @@ fn curable(kind: CauseKind, state: &State, of_request: bool) -> bool {
     match (kind, state.verdict) {
         (CauseKind::Missing, _) => false,
         (CauseKind::Stale | CauseKind::Warning, _) => true,
-        (CauseKind::Failing, _) => matches!(state.reason, passing::HOLD_DOWN),
+        (CauseKind::Failing, _) => state.reason == passing::HOLD_DOWN || state.results.first().is_some_and(|worst| worst.reason == passing::NO_PLACE),
         // It passed, and for the moment that cannot be relied upon.
         (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => true,
         // What is decided for each request was just found out.
-        (CauseKind::Unknown, _) if of_request => matches!(state.reason, passing::NEVER_EVALUATED | passing::PER_REQUEST),
+        (CauseKind::Unknown, _) if of_request => matches!(state.reason, passing::NEVER_EVALUATED | passing::PER_REQUEST | passing::AWAITING_PLACE),
         (CauseKind::Unknown, _) => !matches!(
             state.reason,
             passing::INVALID_SPEC | passing::FORBIDDEN | passing::SUSPENDED | passing::TARGET_DENIED | passing::NO_TARGETS
@@ -156,6 +156,8 @@ pub(super) fn cause(
         Severity::Required => Response::Deny,
         Severity::Advisory => Response::Warn,
     };
+    // A place is granted while the request waits, and only so: that it has none yet is no finding of the check.
+    let response = if state.reason == passing::AWAITING_PLACE { Response::Hold } else { answer(&gate.respond, kind, curable) };
     Cause {
         check: name,
         target: worst.map(|o| o.target.clone()),
@@ -163,7 +165,7 @@ pub(super) fn cause(
         measured: worst.and_then(|o| o.value.clone().zip(o.required.clone())),
         age_seconds,
         remediation: check.remediation.as_deref().map(str::to_owned),
-        response: answer(&gate.respond, kind, curable).min(ceiling),
+        response: response.min(ceiling),
         curable,
         priority: Some(check.priority),
         of: vec![CheckName { namespace: check.namespace.clone(), name: check.name.clone() }],

@@ -50,6 +50,11 @@ impl HoldKey {
     }
 }
 
+/// Which wait a request is of, at a gate. `None`: its object is too large to be held.
+pub fn hold_key(gate: &GateKey, request: &Request<'_>) -> Option<HoldKey> {
+    digest(request).map(|object| HoldKey { gate: gate.clone(), object, requester: request.user.name.to_owned() })
+}
+
 /// The runs that were asked for.
 pub trait Holds {
     /// The run that was asked for last for this key. It is known from when it was asked for, by the replica that was: a wait must end although no

@@ -4,6 +4,7 @@
 
 use super::{GateKey, Request};
 use crate::api::conditions::passing;
+use crate::core::starts::{Book, Times};
 use crate::core::verdict::State;
 use crate::core::watched::{Published, WatchKey};
 use jiff::Timestamp;
@@ -16,6 +17,10 @@ use std::sync::Arc;
 pub trait OfRequest: fmt::Debug + Send + Sync {
     /// What it says of a request: settled at once, without thresholds. A pure function of what it is asked.
     fn state(&self, ask: &Ask<'_>) -> State;
+    /// Whether it asks for [`World::starts`], which are kept for gates with such a check only.
+    fn counts_starts(&self) -> bool {
+        false
+    }
 }
 
 /// What a check is asked.
@@ -37,6 +42,16 @@ pub trait World {
     fn watched(&self, key: &WatchKey) -> Option<Arc<Published>>;
     /// The labels of all namespaces; `None`: they are not known yet.
     fn namespaces(&self) -> Option<Arc<HashMap<String, BTreeMap<String, String>>>>;
+    /// What is known of the starts of a gate whose checks count them.
+    fn starts(&self, gate: &GateKey) -> Option<Arc<Book>> {
+        let _ = gate;
+        None
+    }
+    /// The API server's time when the own clock shows `now`; `None`: it is not known well enough.
+    fn times(&self, now: Timestamp) -> Option<Times> {
+        let _ = now;
+        None
+    }
 }
 
 /// A world of which nothing is known.

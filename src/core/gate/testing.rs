@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 
-use super::{CheckFact, CheckFacts, Decision, Gate, Judgement, Request, Resource, User, decide, judge};
+use super::{CheckFact, CheckFacts, Decision, Gate, Held, HoldKey, Holds, Judgement, Request, Resource, User, decide, judge};
 use crate::api::conditions::passing;
 use crate::api::{ClusterExperimentGate, ExperimentGate, Operation, Severity};
 use crate::core::clock_offset::Offset;
@@ -133,6 +133,7 @@ pub(crate) struct Known {
     pub(crate) complete: bool,
     pub(crate) checks: Vec<Arc<CheckFact>>,
     pub(crate) freshness: Freshness,
+    pub(crate) held: Option<Held>,
 }
 
 /// A replica whose watches deliver and whose clock is right.
@@ -149,7 +150,7 @@ impl Known {
 
     /// All there are.
     pub(crate) fn of(checks: impl IntoIterator<Item = CheckFact>) -> Self {
-        Self { complete: true, checks: checks.into_iter().map(Arc::new).collect(), freshness: trusted() }
+        Self { complete: true, checks: checks.into_iter().map(Arc::new).collect(), freshness: trusted(), held: None }
     }
 }
 
@@ -169,6 +170,16 @@ impl CheckFacts for Known {
     fn freshness(&self) -> &Freshness {
         &self.freshness
     }
+
+    fn holds(&self) -> &dyn Holds {
+        self
+    }
+}
+
+impl Holds for Known {
+    fn held(&self, _key: &HoldKey) -> Option<Held> {
+        self.held.clone()
+    }
 }
 
 /// A request: by default, to create a `PodChaos` named `kill` in `shop`.
@@ -183,6 +194,9 @@ pub(crate) struct Ask {
     pub(crate) namespace_labels: Option<BTreeMap<String, String>>,
     pub(crate) user: String,
     pub(crate) groups: Vec<String>,
+    pub(crate) dry_run: bool,
+    pub(crate) generated_name: bool,
+    pub(crate) cannot_wait: Option<&'static str>,
 }
 
 impl Default for Ask {
@@ -197,6 +211,9 @@ impl Default for Ask {
             namespace_labels: None,
             user: "jane".into(),
             groups: vec!["developers".into(), "system:authenticated".into()],
+            dry_run: false,
+            generated_name: false,
+            cannot_wait: None,
         }
     }
 }
@@ -228,9 +245,9 @@ impl Ask {
             operation: self.operation,
             namespace: self.namespace.as_deref(),
             name: "kill",
-            generated_name: false,
-            cannot_wait: None,
-            dry_run: false,
+            generated_name: self.generated_name,
+            cannot_wait: self.cannot_wait,
+            dry_run: self.dry_run,
             deleting: self.old_object.as_ref().is_some_and(|o| o.pointer("/metadata/deletionTimestamp").is_some()),
             labels: labels(&self.object),
             old_labels: self.old_object.as_ref().map(labels),

@@ -13,6 +13,7 @@ fn record(mode: &str, standing: Standing, dry_run: bool) -> (Record, GateKey) {
         operation: "CREATE".into(),
         object: "PodChaos shop/kill".into(),
         user: "jane".into(),
+        owner: None,
         dry_run,
         headline: "a\nline".into(),
         decision,
@@ -38,7 +39,7 @@ fn each_answer_counts_once_and_is_kept() {
         assert_eq!((newest.id.as_str(), newest.object.as_str(), newest.user.as_str()), ("d-7f3a9c0177", "PodChaos shop/kill", "jane"));
         assert_eq!(newest.message, "a line");
     }
-    assert_eq!(ledger.counters, DecisionCounters { admitted: 3, warned: 2, denied: 1 });
+    assert_eq!(ledger.counters, DecisionCounters { admitted: 3, warned: 2, held: 0, denied: 1 });
 }
 
 #[test]

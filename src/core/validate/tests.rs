@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::core::gate::testing::{cxgate, spec, xgate};
+use crate::core::gate::{CheckNamespace, Required, Which};
 use serde_json::{Value, json};
 
 fn problems(gate: &Gate) -> Vec<String> {
@@ -168,10 +169,10 @@ fn what_is_not_set_is_what_the_schema_says() {
     );
     assert_eq!(
         (gate.mode, gate.failure_policy, gate.respond),
-        (crate::api::Mode::Warn, crate::api::FailurePolicy::Fail, crate::api::Respond::default())
+        (Mode::Warn, FailurePolicy::Fail, Respond::default())
     );
     assert_eq!((gate.uid.as_str(), gate.generation, gate.key.namespace), ("uid-g", Some(1), None));
-    assert!(matches!(gate.checks[..], [Required::Named(CheckNamespace::OfRequest, _)]));
+    assert!(matches!(&gate.checks[..], [Required { place: CheckNamespace::OfRequest, which: Which::Named(_), max_age: None }]));
 }
 
 fn check(more: Value) -> (Option<Settings>, Vec<String>) {

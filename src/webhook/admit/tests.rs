@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 
+mod hostile;
+
 use super::*;
 use crate::core::gate::testing::{at, cxgate, fact, spec, xgate};
 use crate::core::verdict::Standing;
@@ -47,7 +49,8 @@ fn review(more: Value) -> Value {
 }
 
 fn ask(snapshot: &Snapshot, entry: FailurePolicy, review: &Value) -> (Answer, Option<Record>) {
-    admit(snapshot, entry, &serde_json::to_vec(review).unwrap(), at(0))
+    let admitted = admit(snapshot, entry, &serde_json::to_vec(review).unwrap(), false, at(0));
+    (admitted.answer, admitted.record)
 }
 
 fn told(answer: &Answer) -> (u16, &str) {
@@ -178,7 +181,7 @@ fn bodies_that_are_no_review_are_answered_with_the_uid_where_there_is_one() {
         (serde_json::to_vec(&review(json!({"resource": "podchaos"}))).unwrap(), UID, "request: invalid type"),
         (serde_json::to_vec(&review(json!({"kind": null}))).unwrap(), UID, "request: invalid type"),
     ] {
-        let (answer, record) = admit(&closed(), FailurePolicy::Fail, &body, at(0));
+        let Admitted { answer, record, .. } = admit(&closed(), FailurePolicy::Fail, &body, false, at(0));
         assert_eq!((answer.uid.as_str(), answer.allowed, told(&answer).0, record), (uid, false, 400, None));
         assert!(told(&answer).1.starts_with(says), "{} does not start with {says}", told(&answer).1);
         assert_eq!(answer.status.unwrap().reason, "BadRequest");
@@ -251,7 +254,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn any_body_has_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let (answer, record) = admit(&closed(), FailurePolicy::Ignore, &body, at(0));
+        let Admitted { answer, record, .. } = admit(&closed(), FailurePolicy::Ignore, &body, false, at(0));
         prop_assert!(!answer.allowed && record.is_none());
     }
 

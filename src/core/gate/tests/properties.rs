@@ -35,13 +35,14 @@ fn any_expression() -> impl Strategy<Value = &'static str> {
 }
 
 fn any_spec() -> impl Strategy<Value = (bool, Value)> {
-    let response = || prop::sample::select(vec!["Allow", "Warn", "Deny"]);
+    let response = || prop::sample::select(vec!["Allow", "Warn", "Hold", "Deny"]);
     let respond = (response(), response(), response(), response())
         .prop_map(|(failing, unknown, stale, missing)| json!({"failing": failing, "unknown": unknown, "stale": stale, "missing": missing}));
     let mode = prop::sample::select(vec!["Enforce", "Warn", "Audit"]);
     let selector = prop::sample::select(vec![json!({}), json!({"matchLabels": {"tier": "prod"}}), json!({"matchLabels": {"a b": "c"}})]);
     let reference = prop_oneof![
         prop::sample::select(NAMES.to_vec()).prop_map(|name| json!({"name": name})),
+        (prop::sample::select(NAMES.to_vec()), 1..20).prop_map(|(name, max)| json!({"name": name, "maxAgeSeconds": max})),
         selector.clone().prop_map(|selector| json!({"selector": selector})),
         Just(json!({})),
     ];
@@ -66,9 +67,17 @@ fn any_spec() -> impl Strategy<Value = (bool, Value)> {
             matches
         });
     let policy = prop::sample::select(vec!["Fail", "Ignore"]);
-    (any::<bool>(), matches, prop::collection::vec(reference, 0..4), mode, respond, policy).prop_map(
-        |(cluster, matches, checks, mode, respond, policy)| {
-            (cluster, json!({"match": matches, "checks": checks, "mode": mode, "respond": respond, "failurePolicy": policy}))
+    let group = prop::option::of(
+        (0..4, prop::collection::vec(reference.clone(), 0..4)).prop_map(|(count, of)| json!({"count": count, "of": of})),
+    );
+    let tiers = (group, prop::sample::select(vec![0, 10, 100]), any::<bool>());
+    (any::<bool>(), matches, prop::collection::vec(reference, 0..4), mode, respond, policy, tiers).prop_map(
+        |(cluster, matches, checks, mode, respond, policy, (group, max_priority, stop))| {
+            let spec = json!({
+                "match": matches, "checks": checks, "mode": mode, "respond": respond, "failurePolicy": policy,
+                "atLeast": group, "maxPriority": max_priority, "stopAtFirstFailure": stop,
+            });
+            (cluster, spec)
         },
     )
 }
@@ -82,6 +91,7 @@ fn any_facts() -> impl Strategy<Value = Known> {
     let check = (prop::sample::select(NAMES.to_vec()), prop::sample::select(STANDINGS.to_vec()), any::<bool>(), any::<bool>()).prop_map(
         |(name, standing, advisory, prod)| CheckFact {
             severity: if advisory { Severity::Advisory } else { Severity::Required },
+            priority: if prod { 20 } else { 10 },
             labels: if prod { Arc::new([("tier".to_owned(), "prod".to_owned())].into()) } else { Arc::default() },
             ..fact("shop", name, standing)
         },
@@ -121,7 +131,9 @@ proptest! {
             prop_assert!(judgement.answer <= judgement.would_be);
             prop_assert!(judgement.required >= judgement.passing.len());
             prop_assert!(judgement.causes.is_sorted_by(|a, b| a.response >= b.response));
-            prop_assert!(judgement.mode == Mode::Enforce || judgement.answer < Response::Deny);
+            prop_assert!(judgement.mode == Mode::Enforce || judgement.answer < Response::Hold);
+            // Whoever is held knows for what.
+            prop_assert!(judgement.answer != Response::Hold || judgement.causes.iter().any(|c| c.response == Response::Hold && c.curable));
         }
     }
 
@@ -134,6 +146,43 @@ proptest! {
     }
 
     #[test]
+    fn the_order_of_gates_does_not_matter(specs in prop::collection::vec(any_spec(), 1..4), facts in any_facts(), ask in any_ask()) {
+        let gates: Vec<Gate> = specs.into_iter().enumerate().map(|(i, s)| gate(s, i)).collect();
+        let there: Vec<&Gate> = gates.iter().collect();
+        let back: Vec<&Gate> = gates.iter().rev().collect();
+        prop_assert_eq!(ask.decide(&there, &facts), ask.decide(&back, &facts));
+    }
+
+    #[test]
+    fn stopping_at_the_first_failure_changes_what_is_told_and_not_what_is_answered(spec in any_spec(), facts in any_facts(), ask in any_ask()) {
+        let (cluster, mut stops) = spec;
+        stops["stopAtFirstFailure"] = json!(true);
+        let mut goes_on = stops.clone();
+        goes_on["stopAtFirstFailure"] = json!(false);
+        let (short, long) = (ask.decide(&[&gate((cluster, stops), 0)], &facts), ask.decide(&[&gate((cluster, goes_on), 0)], &facts));
+        prop_assert_eq!(short.answer, long.answer);
+        for (short, long) in short.judgements.iter().zip(&long.judgements) {
+            prop_assert_eq!((short.would_be, short.required), (long.would_be, long.required));
+            prop_assert!(short.causes.iter().all(|cause| long.causes.contains(cause)));
+            prop_assert_eq!(short.causes.len() + short.skipped.later, long.causes.len());
+        }
+    }
+
+    #[test]
+    fn of_several_a_worse_one_never_helps(standings in prop::collection::vec(prop::sample::select(STANDINGS.to_vec()), 4), which in 0_usize..4, worse in prop::sample::select(STANDINGS.to_vec()), count in 1..5) {
+        let of: Vec<_> = NAMES.iter().map(|name| json!({"name": name})).collect();
+        let gate = xgate("chaos", spec(&[], json!({"checks": [], "atLeast": {"count": count, "of": of}})));
+        let facts = |standings: &[Standing]| Known::of(NAMES.iter().zip(standings).map(|(name, standing)| fact("shop", name, *standing)));
+        let mut worsened = standings.clone();
+        worsened[which] = worsened[which].max(worse);
+        let (before, after) = (judged(&gate, &facts(&standings)), judged(&gate, &facts(&worsened)));
+        prop_assert!(after.answer >= before.answer);
+        let good = standings.iter().filter(|s| matches!(s, Standing::Passing | Standing::Warning)).count();
+        prop_assert_eq!(before.answer < Response::Hold, good >= usize::try_from(count).unwrap());
+        prop_assert_eq!(before.required, 1);
+    }
+
+    #[test]
     fn a_failing_required_check_never_turns_a_denial_into_an_admission(spec in any_spec(), facts in any_facts(), ask in any_ask()) {
         let before = ask.decide(&[&gate(spec.clone(), 0)], &facts);
         let (cluster, mut more) = spec;
@@ -143,7 +192,7 @@ proptest! {
         facts.checks.push(fact("shop", "worse", Standing::Failing).into());
         let after = ask.decide(&[&gate((cluster, more.clone()), 0)], &facts);
         // A selector that found nothing may find the new check; that one fails, and counts as `failing` says instead of as `missing`.
-        let found_now = more["respond"]["failing"] != "Deny" && before.judgements.iter().any(|j| j.causes.iter().any(|c| c.check.contains('[') || c.check == OWN_SPEC));
+        let found_now = !matches!(more["respond"]["failing"].as_str(), Some("Deny" | "Hold")) && before.judgements.iter().any(|j| j.causes.iter().any(|c| c.check.contains('[') || c.check == OWN_SPEC));
         prop_assert!(after.answer >= before.answer || found_now, "{more}: {before:?} then {after:?}");
     }
 
@@ -154,24 +203,27 @@ proptest! {
         let gate = gate((cluster, enforcing), 0);
         let decision = ask.decide(&[&gate], &facts);
         let Some(judgement) = decision.judgements.first() else { return Ok(()) };
-        if decision.answer != Response::Deny {
-            prop_assert!(gate.problems.is_empty() || gate.respond.unknown != Response::Deny);
+        if decision.answer < Response::Hold {
+            prop_assert!(gate.problems.is_empty() || gate.respond.unknown < Response::Hold);
             for required in &gate.checks {
-                let Required::Named(_, name) = required else { continue };
+                let Which::Named(name) = &required.which else { continue };
                 let place = if cluster { ask.namespace.as_deref() } else { Some("shop") };
                 let Some(check) = place.and_then(|p| facts.named(p, name)) else {
                     let absent = if facts.complete { gate.respond.missing } else { gate.respond.unknown };
                     // A condition that cannot be evaluated is answered without looking at the checks.
-                    prop_assert!(absent != Response::Deny || judgement.required == 0);
+                    prop_assert!(absent < Response::Hold || judgement.required == 0);
                     continue;
                 };
+                let too_old = required.max_age.is_some_and(|max| check.state.age(at(0)) > Some(max));
                 let told_to = match check.state.standing(at(0)) {
+                    Standing::Passing | Standing::Warning if too_old => gate.respond.stale < Response::Hold,
                     Standing::NotApplicable | Standing::Passing | Standing::Warning => true,
-                    Standing::Stale => gate.respond.stale != Response::Deny,
-                    Standing::Unknown => gate.respond.unknown != Response::Deny,
-                    Standing::Failing => gate.respond.failing != Response::Deny,
+                    Standing::Stale => gate.respond.stale < Response::Hold,
+                    Standing::Unknown => gate.respond.unknown < Response::Hold,
+                    Standing::Failing => gate.respond.failing < Response::Hold,
                 };
-                prop_assert!(told_to || check.severity == Severity::Advisory || judgement.required == 0);
+                let spared = check.severity == Severity::Advisory || check.priority > gate.max_priority;
+                prop_assert!(told_to || spared || judgement.required == 0);
             }
         }
     }
