@@ -167,6 +167,11 @@ pub struct GateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub recent_decisions: Vec<RecentDecision>,
+    /// The latest refusals of what something else made, such as a firing of a schedule: newest first, one for each owner, at most 10. When the gate
+    /// opens, owners whose tool does not try again by itself are touched, so that they do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub recent_denials: Vec<RecentDenial>,
     /// How many starts the gate decided on, since it was created. Dry runs do not count.
     #[serde(default)]
     pub counters: DecisionCounters,
@@ -261,6 +266,37 @@ pub(super) const fn hold_seconds() -> i32 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &i32) -> bool {
     *number == 0
+}
+
+/// A refusal of an object that belongs to another.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct RecentDenial {
+    /// When.
+    pub time: Time,
+    /// The object that was refused: Kind namespace/name.
+    pub object: String,
+    /// What it was made for, as its owner reference with controller: true says.
+    pub owner: DeniedOwner,
+    /// The reason, at most 256 characters.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The owner of an object that was refused.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeniedOwner {
+    /// Its apiVersion.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// The namespace of the object, and so its own, unless its kind has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
 }
 
 /// How many starts were decided on.

@@ -23,7 +23,7 @@ mod probes;
 pub use cluster_experiment_gate::{ClusterAtLeast, ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
 pub use experiment_gate::{AtLeast, CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
 pub use gate::{
-    Blocker, DecidedBy, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, RecentDecision, Recorder, Respond, Response,
+    Blocker, DecidedBy, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, DeniedOwner, RecentDecision, RecentDenial, Recorder, Respond, Response,
     Rule,
 };
 pub use host_report::{

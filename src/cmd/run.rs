@@ -231,6 +231,7 @@ fn start(
         readiness: readiness.clone(),
         role: role.clone(),
         looked: looked.clone(),
+        opened: opened_in,
         namespaces: namespaces_in,
     };
     clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));

@@ -9,6 +9,7 @@
 mod advice;
 mod certificates;
 mod checks;
+mod children;
 mod crashes;
 mod during_run;
 mod endpoints;

@@ -9,6 +9,7 @@ use self::stored::{Pen, Stored};
 use crate::api::conditions::{OPEN, get};
 use crate::api::{ClusterExperimentGate, ExperimentGate, GateStatus};
 use crate::cluster::watch::Change;
+use crate::core::during_run::{Stalled, stalls};
 use crate::core::gate::{CauseKind, CheckFacts, Gate, GateKey, judge};
 use crate::core::gate_status::{View, judged};
 use crate::core::problem::Problem;
@@ -46,6 +47,8 @@ struct Entry {
     /// What the API server alone could know to be wrong, once it was asked.
     found: Option<Vec<Problem>>,
     stored: Stored,
+    /// Refusals whose owners were handed out to be touched: uid and time.
+    handed_out: BTreeSet<(String, Timestamp)>,
 }
 
 /// What a leader judges by.
@@ -86,6 +89,8 @@ pub struct Output {
     pub writes: Vec<(GateKey, StatusChange)>,
     /// Transitions to tell of.
     pub turned: Vec<Turned>,
+    /// Gates that are open and had refused what belongs to another: the owners that do not try again by themselves, and when they were refused.
+    pub opened: Vec<(Arc<Gate>, Vec<(Stalled, Timestamp)>)>,
     /// When to look again although nothing happens.
     pub again: Option<Timestamp>,
 }
@@ -176,7 +181,7 @@ impl Board {
                 changed
             }
             _ => {
-                let entry = Entry { gate: Arc::new(gate), found: None, stored: Stored::new(version, status) };
+                let entry = Entry { gate: Arc::new(gate), found: None, stored: Stored::new(version, status), handed_out: BTreeSet::new() };
                 self.gates.insert(entry.gate.key.clone(), entry);
                 true
             }
@@ -230,6 +235,10 @@ impl Board {
                 output.look_again(Some(until));
                 None
             });
+            match self.leads {
+                Some(_) => output.opened.extend(entry.opened(pace.now)),
+                None => entry.handed_out.clear(),
+            }
             match entry.stored.next(said, &mut Pen { replica: &self.replica, number: &mut self.number, pace }) {
                 Ok(change) => output.writes.push((key.clone(), change)),
                 Err(again) => output.look_again(again),
@@ -252,9 +261,31 @@ impl Read {
     }
 }
 
+/// How long ago a refusal may be for its owner to be touched when the gate opens; to try again after that would surprise.
+const REFUSED_LATELY: SignedDuration = SignedDuration::from_hours(24);
+
 type Said = Option<(GateStatus, Option<Turned>)>;
 
 impl Entry {
+    /// If the gate is open: the owners of what it refused that do not try again by themselves, each once for a refusal.
+    fn opened(&mut self, now: Timestamp) -> Option<(Arc<Gate>, Vec<(Stalled, Timestamp)>)> {
+        let status = self.stored.status()?;
+        let refused = |uid: &str, time: Timestamp| status.recent_denials.iter().any(|denial| denial.owner.uid == uid && denial.time.0 == time);
+        self.handed_out.retain(|(uid, time)| refused(uid, *time));
+        let since = get(&status.conditions, OPEN).filter(|open| open.status == "True")?.last_transition_time.0;
+        let mut stalled = Vec::new();
+        for denial in &status.recent_denials {
+            let (owner, time) = (&denial.owner, denial.time.0);
+            // What was refused while the gate was open was refused for a reason of its own.
+            let due = time <= since && now.duration_since(time) < REFUSED_LATELY && stalls(&owner.api_version, &owner.kind).is_some();
+            if due && self.handed_out.insert((owner.uid.clone(), time)) {
+                let crate::api::DeniedOwner { api_version, kind, namespace, name, uid } = owner.clone();
+                stalled.push((Stalled { namespace, api_version, kind, name, uid }, time));
+            }
+        }
+        (!stalled.is_empty()).then(|| (self.gate.clone(), stalled))
+    }
+
     /// What the leader says of the gate, and whether that is a transition. An error is when to ask again: until then what is written stands.
     fn judge(&self, key: &GateKey, leader: Leader<'_>, (now, settling_until): (Timestamp, Timestamp)) -> Result<Said, Timestamp> {
         let judgement = judge(&self.gate, key.namespace.as_deref(), None, leader.facts, now);

@@ -239,6 +239,7 @@ fn later(version: &str, than: &str) -> bool {
 fn alike(a: &GateStatus, b: &GateStatus) -> bool {
     let plain = |s: &GateStatus| GateStatus {
         recent_decisions: Vec::new(),
+        recent_denials: Vec::new(),
         counters: crate::api::DecisionCounters::default(),
         recorders: Vec::new(),
         ..s.clone()
