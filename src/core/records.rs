@@ -76,8 +76,6 @@ pub struct Ledger {
     pub recent: VecDeque<RecentDecision>,
     /// Refusals of what belongs to another, newest first, one for each owner.
     pub denials: Vec<RecentDenial>,
-    /// Refusals of what belongs to another, newest first, one for each owner.
-    pub denials: VecDeque<RecentDenial>,
     /// How many there were.
     pub counters: DecisionCounters,
 }
