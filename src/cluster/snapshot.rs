@@ -3,8 +3,9 @@
 //! A check's fact sits in a slot of its own that is swapped whole, so that a verdict is published without copying the index of ten thousand
 //! checks; the index is copied only when checks come and go. A fact carries its own age; the parts say whether they are complete.
 
+use super::held::HeldRuns;
 use crate::core::freshness::Freshness;
-use crate::core::gate::{CheckFact, CheckFacts, Gate, Resource, World};
+use crate::core::gate::{CheckFact, CheckFacts, Gate, Held, Holds, Resource, World};
 use crate::core::selector::Selector;
 use crate::core::watched::{Published, WatchKey};
 use arc_swap::ArcSwap;
@@ -26,6 +27,7 @@ struct Parts {
     gates: ArcSwap<GateIndex>,
     namespaces: ArcSwap<HashMap<String, Labels>>,
     namespaces_complete: AtomicBool,
+    holds: ArcSwap<HeldRuns>,
     watched: ArcSwap<HashMap<WatchKey, Slot<Published>>>,
 }
 
@@ -44,6 +46,7 @@ pub struct CheckIndex {
 pub struct Facts {
     index: Arc<CheckIndex>,
     freshness: Arc<Freshness>,
+    holds: Arc<HeldRuns>,
     /// What checks look at that are decided for each request.
     world: Snapshot,
 }
@@ -70,12 +73,20 @@ struct Holders {
 impl Snapshot {
     /// The checks as they are now.
     pub fn checks(&self) -> Facts {
-        Facts { index: self.0.checks.load_full(), freshness: self.0.freshness.load_full(), world: self.clone() }
+        let Parts { checks, freshness, holds, .. } = &*self.0;
+        Facts { index: checks.load_full(), freshness: freshness.load_full(), holds: holds.load_full(), world: self.clone() }
     }
 
     /// Publishes what may be believed from now on.
     pub fn publish_freshness(&self, freshness: Freshness) {
         self.0.freshness.store(Arc::new(freshness));
+    }
+
+    /// Publishes which requests wait for which runs.
+    pub fn publish_holds(&self, held: HashMap<String, Held>) {
+        if self.0.holds.load().0 != held {
+            self.0.holds.store(Arc::new(HeldRuns(held)));
+        }
     }
 
     /// The gates as they are now.
@@ -201,6 +212,10 @@ impl CheckFacts for Facts {
 
     fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    fn holds(&self) -> &dyn Holds {
+        self.holds.as_ref()
     }
 
     fn world(&self) -> &dyn World {

@@ -10,6 +10,7 @@ use crate::cluster::snapshot::Snapshot;
 use crate::controller::check::{self, CheckController, READY_CHECKS};
 use crate::controller::experiments::{self, ExperimentController};
 use crate::controller::gate::{self, GateController, READY_GATES};
+use crate::controller::run::{self, RunController};
 use crate::core::presets::{Accounts, Catalog, ControllerAccount};
 use crate::core::certificates::{Lifetimes, Settings, service_names};
 use crate::core::netpolicy::{NetworkPolicy, parse_allow};
@@ -191,9 +192,11 @@ fn start(
     let looked = Arc::new(Notify::new());
     let (opened_in, opened) = mpsc::channel(OPENED);
     let (answers_in, answers) = mpsc::channel(RECORDS);
-    let (wishes_in, mut wishes) = mpsc::channel(WISHES);
+    let (wishes_in, wishes) = mpsc::channel(WISHES);
     let (to_register, gates) = watch::channel(None);
     let (bundle_in, ca_bundle) = watch::channel(None);
+    let (asks_in, asked) = mpsc::unbounded_channel();
+    let (evaluated_in, evaluated) = mpsc::unbounded_channel();
     let (registered_in, registered) = watch::channel(Registered::default());
     let slot = CertificateSlot::default();
     clock::spawn(handler::count(answers, metrics.clone()));
@@ -214,6 +217,8 @@ fn start(
         vouched,
         terms: terms_in,
         watermark,
+        asked,
+        answers: evaluated_in,
     };
     clock::spawn_into(tasks, check::run(checks, shutdown.clone()));
     let accounts = Accounts::new(&args.controller_account, (&args.namespace, &args.service_account));
@@ -247,6 +252,19 @@ fn start(
         namespace: args.namespace.clone(),
     };
     clock::spawn_into(tasks, experiments::run(experiment_controller, shutdown.clone()));
+    let runs = RunController {
+        client: client.clone(),
+        contact: contact.clone(),
+        snapshot: snapshot.clone(),
+        metrics: metrics.clone(),
+        role: role.clone(),
+        engine: asks_in,
+        answers: evaluated,
+        wishes,
+        replica: format!("{:016x}", fastrand::u64(..)),
+        namespace: args.namespace.clone(),
+    };
+    clock::spawn_into(tasks, run::run(runs, shutdown.clone()));
     let address = match &args.webhook_url {
         Some(url) => Address::Url(url.to_string()),
         None => Address::Service { name: args.service_name.clone(), port: args.service_port },
@@ -284,8 +302,6 @@ fn start(
         readiness: readiness.clone(),
     };
     clock::spawn_into(tasks, certificates::run(certificates, shutdown.clone()));
-    // What is wanted is not evaluated yet: whoever waits, waits for the checks' own evaluations.
-    clock::spawn(async move { while wishes.recv().await.is_some() {} });
     let admission = Admission {
         snapshot: snapshot.clone(),
         records: records_in,

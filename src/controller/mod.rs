@@ -3,3 +3,4 @@
 pub mod check;
 pub mod experiments;
 pub mod gate;
+pub mod run;

@@ -8,6 +8,7 @@
 //! Probed checks are evaluated by the leader, at a steady beat. Where more are due than may run at once, lower priority numbers go first. The
 //! other replicas take their verdicts from the statuses, and believe them as far as the leader's watermark vouches for them.
 
+mod asks;
 mod leading;
 mod messages;
 mod per_request;
@@ -17,6 +18,8 @@ mod relations;
 mod reporting;
 mod tracked;
 
+use self::asks::Asks;
+pub use self::asks::{Answer, Ticket};
 pub use self::messages::{Effect, Input, Output};
 use self::places::Places;
 use self::relations::Relations;
@@ -72,6 +75,7 @@ pub struct Engine {
     queue: BTreeSet<(i32, Timestamp, CheckKey)>,
     places: Places,
     numbers: u64,
+    asks: Asks,
     /// How many statuses were sent.
     sent: u64,
     /// The places that evaluations have taken: the namespace and the host of each.
@@ -118,6 +122,7 @@ impl Engine {
             queue: BTreeSet::new(),
             places: Places::default(),
             numbers: 0,
+            asks: Asks::default(),
             sent: 0,
             running: HashMap::new(),
             environment,
@@ -171,6 +176,7 @@ impl Engine {
                 self.look_at(&key, now);
             }
         }
+        self.pursue_asks(now);
         self.start_probes(now);
         self.vouch(now);
         self.sources.end_idle();
@@ -240,6 +246,8 @@ impl Engine {
                 self.reach();
             }
             Input::Clock(offset) => self.take_clock(offset, now),
+            Input::Evaluate(key, ticket) => self.ask(key, ticket),
+            Input::Withdraw(number) => self.withdraw(number),
         }
     }
 

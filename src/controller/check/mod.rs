@@ -9,5 +9,7 @@ mod publishing;
 mod run;
 mod sources;
 
+pub use engine::{Answer, Input, Ticket};
+pub use objects::CheckKey;
 pub use plan::remediation;
 pub use run::{CheckController, READY_CHECKS, run};

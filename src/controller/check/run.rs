@@ -1,7 +1,7 @@
 //! The shell of the engine: watches, asks, probes and writes what the engine wants, and tells it what came of it.
 
 use super::access::Access;
-use super::engine::{Effect, Engine, Input, Output};
+use super::engine::{Answer, Effect, Engine, Input, Output};
 use super::objects::{CheckKey, WatchKey};
 use crate::api::PreflightCheck;
 use crate::clock;
@@ -69,6 +69,10 @@ pub struct CheckController {
     pub terms: tokio_watch::Sender<i64>,
     /// What the leader vouches for, as every replica sees it.
     pub watermark: tokio_watch::Receiver<Option<Watermark>>,
+    /// Who waits for evaluations.
+    pub asked: mpsc::UnboundedReceiver<Input>,
+    /// Where they are answered.
+    pub answers: mpsc::UnboundedSender<Answer>,
 }
 
 struct Shell {
@@ -98,6 +102,7 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
             _ = received.recv_many(&mut batch, BATCH) => {}
             Some(end) = ended.recv() => batch.push(written(end)),
             Ok(()) = role.changed() => {}
+            Some(input) = shell.context.asked.recv() => batch.push(input),
             Ok(()) = watermark.changed() => batch.push(Input::Watermark(watermark.borrow_and_update().clone())),
             Ok(()) = proof.changed() => {
                 let proof = *proof.borrow_and_update();
@@ -107,6 +112,9 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
             Ok(()) = namespaces.changed() => {
                 batch.extend(namespaces.borrow_and_update().clone().map(Input::Namespaces));
             }
+        }
+        while let Ok(input) = shell.context.asked.try_recv() {
+            batch.push(input);
         }
         while let Ok(end) = ended.try_recv() {
             batch.push(written(end));
@@ -200,6 +208,10 @@ impl Shell {
         self.context.terms.send_if_modified(|known| std::mem::replace(known, output.latest_term.max(*known)) < output.latest_term);
         if changed {
             self.context.changed.notify_one();
+        }
+        for answer in output.answers {
+            // An error means that nobody waits any more.
+            let _ = self.context.answers.send(answer);
         }
         for effect in output.effects {
             match effect {

@@ -2,7 +2,7 @@
 
 use super::{CheckId, LIGHT_PRIORITY, MAX_CHECKS, Member, Plan};
 use crate::api::{PreflightRunSpec, RunMode};
-use crate::core::gate::{CheckFact, CheckFacts, CheckNamespace, Gate, Required};
+use crate::core::gate::{CheckFact, CheckFacts, CheckNamespace, Gate, Required, Which};
 use crate::core::selector::Selector;
 use crate::core::text::weight;
 use std::collections::BTreeMap;
@@ -19,15 +19,15 @@ pub fn select(spec: &PreflightRunSpec, namespace: &str, gate: Option<&Gate>, fac
     if spec.object.as_ref().is_some_and(|object| weight(object) > MAX_OBJECT_BYTES) {
         return Err(Invalid(format!("spec.object: larger than {} KiB", MAX_OBJECT_BYTES / 1024)));
     }
+    let mut limit = if spec.mode == RunMode::Light { LIGHT_PRIORITY } else { i32::MAX };
     let mut collected = Collected { namespace, facts, members: BTreeMap::new(), plan: Plan::default() };
     match (&spec.gate_ref, &spec.check_selector) {
         (Some(reference), _) => {
             let Some(gate) = gate else {
                 return Err(Invalid(format!("spec.gateRef: there is no {:?} {}", reference.kind, reference.name)));
             };
-            for required in &gate.checks {
-                collected.require(required);
-            }
+            gate.checks.iter().chain(gate.at_least.iter().flat_map(|group| &group.of)).for_each(|required| collected.require(required));
+            limit = limit.min(gate.max_priority);
         }
         (None, Some(selector)) => {
             let mut problems = Vec::new();
@@ -39,15 +39,15 @@ pub fn select(spec: &PreflightRunSpec, namespace: &str, gate: Option<&Gate>, fac
         (None, None) => spec.checks.iter().for_each(|name| collected.named(namespace, name)),
     }
     let Collected { members, mut plan, .. } = collected;
-    let light = spec.mode == RunMode::Light;
-    plan.members = members.into_values().filter(|member| !light || member.priority <= LIGHT_PRIORITY).collect();
+    plan.members = members.into_values().filter(|member| member.priority <= limit).collect();
     plan.stop_at_first_failure = spec.stop_at_first_failure;
     let count = plan.members.len() + plan.missing.len();
     if count > MAX_CHECKS {
         return Err(Invalid(format!("{count} checks are meant, and a run may have {MAX_CHECKS}: select fewer")));
     }
     if count == 0 {
-        return Err(Invalid(format!("no check{} is meant", if light { " of priority 10 or less" } else { "" })));
+        let restriction = if limit < i32::MAX { format!(" of priority {limit} or less") } else { String::new() };
+        return Err(Invalid(format!("no check{restriction} is meant")));
     }
     Ok(plan)
 }
@@ -61,14 +61,13 @@ struct Collected<'a> {
 
 impl Collected<'_> {
     fn require(&mut self, required: &Required) {
-        let namespace = self.namespace;
-        let place = |place: &CheckNamespace| match place {
+        let place = match &required.place {
             CheckNamespace::Fixed(fixed) => fixed.clone(),
-            CheckNamespace::OfRequest => namespace.to_owned(),
+            CheckNamespace::OfRequest => self.namespace.to_owned(),
         };
-        match required {
-            Required::Named(at, name) => self.named(&place(at), name),
-            Required::Selected(at, selector) => self.selected(&place(at), selector),
+        match &required.which {
+            Which::Named(name) => self.named(&place, name),
+            Which::Selected(selector) => self.selected(&place, selector),
         }
     }
 

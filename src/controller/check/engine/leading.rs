@@ -32,6 +32,7 @@ impl Engine {
 
     fn follow(&mut self, now: Timestamp) {
         self.leading = Leading::Not;
+        self.forget_asks();
         self.queue.clear();
         let keys: Vec<CheckKey> = self.checks.keys().cloned().collect();
         for key in keys {

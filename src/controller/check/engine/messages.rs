@@ -1,6 +1,7 @@
 //! What the engine is told, and what it says.
 
 use super::super::access::Access;
+use super::asks::{Answer, Ticket};
 use super::super::objects::{CheckKey, KindKey, WatchKey};
 use crate::api::{PreflightCheck, PreflightCheckStatus};
 use crate::cluster::discovery::Served;
@@ -41,6 +42,10 @@ pub enum Input {
     Watermark(Option<Watermark>),
     /// How far the replica's clock is from the API server's.
     Clock(Offset),
+    /// Somebody waits for an evaluation of a check. Only the leader answers.
+    Evaluate(CheckKey, Ticket),
+    /// Nobody waits with tickets of this number any longer.
+    Withdraw(u64),
 }
 
 /// What to do.
@@ -71,6 +76,8 @@ pub struct Output {
     pub watched: Vec<(WatchKey, Option<Arc<Published>>)>,
     /// Facts to publish.
     pub facts: Vec<CheckFact>,
+    /// For who waits for an evaluation.
+    pub answers: Vec<Answer>,
     /// Whether one of them says something else than before, and not the same once more.
     pub news: bool,
     /// Checks that are gone.

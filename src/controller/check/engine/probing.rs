@@ -151,6 +151,7 @@ impl Engine {
             match self.obstacle(&key, &plan, now) {
                 Some(Found::Evaluation(evaluation)) => {
                     self.finish(&key, evaluation, (entry.1, server), Duration::ZERO, now);
+                    self.evaluated(&key, None, now);
                     continue;
                 }
                 // The answer to what was asked will bring it back.
@@ -187,6 +188,7 @@ impl Engine {
         self.metrics.evaluated(plan.probe.name(), observation.duration, late);
         let duration = observation.duration;
         self.finish(key, Evaluation::Observed(vec![observation]), (due, began), duration, now);
+        self.evaluated(key, Some(number), now);
     }
 
     /// Takes in what an evaluation came to, and plans the next.

@@ -15,6 +15,7 @@ use kube::api::DynamicObject;
 use kube::core::discovery::ApiResource;
 use serde_json::{Value, json};
 
+mod asks;
 mod following;
 mod lifecycle;
 mod live;
@@ -167,6 +168,7 @@ impl World {
             }
             let next = self.engine.step(answers, self.now);
             output.effects.extend(next.effects);
+            output.answers.extend(next.answers);
             output.facts.extend(next.facts);
             output.watched.extend(next.watched);
             output.removed.extend(next.removed);

@@ -1,0 +1,7 @@
+//! The controller of `PreflightRun`: evaluates on demand, and reports.
+
+mod board;
+mod run;
+mod wishes;
+
+pub use run::{RunController, run};
