@@ -40,8 +40,8 @@ pub use preflight_run::{
 };
 pub use preset::{KrknOptions, Preset, PresetOptions};
 pub use probes::{
-    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, CalendarEffect,
-    CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConditionProbe,
+    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, BlastRadiusProbe,
+    CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConditionProbe,
     ConditionStatus, ContainerRuntimeRequirement, Cordoned, DateRange, DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState,
     FileType, ForbiddenTaint, HostProbe, HttpHeader, HttpMethod, HttpProbe, HugepagesRequirement, JsonPathEquals, KernelRequirement,
     KeyReference, KeysProbe, LoadRequirement, Member, MemoryRequirement, NodeProbe, PortProtocol, PortRequirement, PortState, Probe,

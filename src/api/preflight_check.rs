@@ -259,21 +259,26 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.name) != has(self.selector)").message("exactly one of name and selector is required"),
-    validation = Rule::new("self.source == 'Hosts' ? !has(self.apiVersion) && !has(self.kind) : has(self.apiVersion) && has(self.kind)")
-        .message("apiVersion and kind are required, except with source: Hosts, which means HostReports"),
-    validation = Rule::new("!has(self.namespaceSelector) || (has(self.selector) && self.source == 'Objects')")
-        .message("namespaceSelector needs selector, and source: Objects").field_path(".namespaceSelector")
+    validation = Rule::new("self.source == 'Gated' || has(self.name) != has(self.selector)").message("exactly one of name and selector is required"),
+    validation = Rule::new("self.source != 'Gated' || !(has(self.name) || has(self.selector))")
+        .message("source: Gated means what the gated object selects: remove name and selector"),
+    validation = Rule::new("self.source == 'Hosts' ? !has(self.apiVersion) && !has(self.kind) : has(self.apiVersion) == has(self.kind) && (self.source == 'Gated' || has(self.kind))")
+        .message("apiVersion and kind are required, except with source: Gated, and with source: Hosts, which means HostReports"),
+    validation = Rule::new("!has(self.namespaceSelector) || self.source == 'Gated' || (has(self.selector) && self.source == 'Objects')")
+        .message("namespaceSelector needs selector and source: Objects, or source: Gated").field_path(".namespaceSelector")
 )]
 pub struct Targets {
-    /// Where targets come from. `Objects`: Kubernetes objects. `Hosts`: the HostReports that `holdpoint agent` writes. Default: Objects.
+    /// Where targets come from. `Objects`: Kubernetes objects. `Hosts`: the HostReports that `holdpoint agent` writes. `Gated`: what the object
+    /// touches that wants to start; such a check is decided for each request. Default: Objects.
     #[serde(default)]
     pub source: TargetSource,
-    /// The targets' apiVersion. Not with source Hosts. Example: `apps/v1`.
+    /// The targets' apiVersion. Not with source Hosts. With source Gated, unset: what the probe looks at (rollout: Deployments, StatefulSets and
+    /// DaemonSets; disruptionBudget: Pods; capacity and node: Nodes). Example: `apps/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[a-z0-9]+$"))]
     pub api_version: Option<String>,
-    /// The targets' kind. Not with source Hosts. Example: `Deployment`.
+    /// The targets' kind. Not with source Hosts. With source Gated: `Pod`, `Node` (those that are hit, those of the pods that are hit, those on which a
+    /// VM can run), a workload's kind (the owners of the pods that are hit), or the kind of the gated object: that itself. Example: `Deployment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9]*$"))]
     pub kind: Option<String>,
@@ -285,7 +290,7 @@ pub struct Targets {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
     /// In which namespaces, by their labels; `{}` selects all. Unset: the check's own. The check's service account must be allowed to list and
-    /// watch the kind in all of them.
+    /// watch the kind in all of them. With source Gated: what is touched elsewhere makes the verdict Unknown with reason Forbidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
 }
@@ -298,6 +303,8 @@ pub enum TargetSource {
     Objects,
     /// Hosts, by their HostReports.
     Hosts,
+    /// What the object touches that wants to start.
+    Gated,
 }
 
 /// How many targets must pass.

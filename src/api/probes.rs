@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod analysis;
+mod blast_radius;
 mod calendar;
 mod capacity;
 mod cel;
@@ -17,6 +18,7 @@ mod keys;
 mod quota;
 
 pub use analysis::{AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets};
+pub use blast_radius::BlastRadiusProbe;
 pub use calendar::{AllowedWindow, CalendarEffect, CalendarText, Recurrence, WindowCalendar};
 pub use capacity::{CapacityProbe, CapacityResource, CapacityScope, UnusableNodes};
 pub use cel::CelProbe;
@@ -34,8 +36,8 @@ pub use quota::{QuotaProbe, QuotaResource, ScopedQuotas};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.rollout), has(self.condition), has(self.node), has(self.capacity), has(self.quota), has(self.disruptionBudget), has(self.keys), has(self.cel), has(self.analysis), has(self.composite), has(self.host), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
-).message("exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, http, tcp, window"))]
+    "[has(self.rollout), has(self.condition), has(self.node), has(self.capacity), has(self.quota), has(self.disruptionBudget), has(self.keys), has(self.cel), has(self.analysis), has(self.composite), has(self.host), has(self.blastRadius), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
+).message("exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, blastRadius, http, tcp, window"))]
 pub struct Probe {
     /// Live. A workload is rolled out and steady: its targets are Deployments, StatefulSets or DaemonSets of `apps/v1`. The new version must be
     /// rolled out as `kubectl rollout status` judges it, with at least `minReady` replicas, and without a restart storm.
@@ -90,6 +92,10 @@ pub struct Probe {
     /// Example: `host: {disk: [{path: /var, minFree: 10Gi}]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostProbe>,
+    /// Live, decided for each request. How much the experiment that wants to start would hit at most.
+    /// Example: `blastRadius: {maxPods: "50%"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blast_radius: Option<BlastRadiusProbe>,
 }
 
 /// A workload is rolled out and steady. Targets are Deployments, StatefulSets or DaemonSets of `apps/v1`.

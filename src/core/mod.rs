@@ -29,6 +29,7 @@ pub mod selector;
 pub mod share;
 pub mod starts;
 pub mod text;
+pub mod touch;
 pub mod validate;
 pub mod verdict;
 pub mod watched;

@@ -160,6 +160,10 @@ impl LiveProbe for DisruptionBudget {
         TargetRule::Any
     }
 
+    fn touched_kinds(&self) -> &'static [(&'static str, &'static str)] {
+        &[("v1", "Pod")]
+    }
+
     fn reads(&self) -> Vec<Related> {
         vec![Related { api_version: KIND.0, kind: KIND.1, place: Place::Targets, name: None, quiet: false }]
     }

@@ -5,6 +5,7 @@ use super::plan::Outbound;
 use crate::core::gate::Ask;
 use crate::core::observation::{NO_DATA, Observation, PANIC};
 use crate::core::selector::Selector;
+use crate::core::touch::{Cluster, Touch};
 use crate::core::verdict::Standing;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -27,6 +28,13 @@ pub trait LiveProbe: fmt::Debug + Send + Sync {
     /// Whether what it says is about one request, and so can be said only while that waits.
     fn per_request(&self) -> bool {
         false
+    }
+    /// Of which kinds (apiVersion and kind) its targets are where they are the gated object's own and `targets` names no kind; none: it must.
+    fn touched_kinds(&self) -> &'static [(&'static str, &'static str)] {
+        match self.targets() {
+            TargetRule::OneOf(kinds, _) => kinds,
+            _ => &[],
+        }
     }
     /// What is seen while a request waits. It reads memory only, without a lock, and what it costs is taken from the allowance.
     fn observe_request(&self, asked: &Asked<'_>, allowance: &mut u64) -> Vec<Observation> {
@@ -75,6 +83,8 @@ pub enum TargetRule {
     OneOf(&'static [(&'static str, &'static str)], &'static str),
     /// Hosts.
     Hosts,
+    /// What the gated object selects, whatever that is.
+    Gated,
 }
 
 /// What a live probe reads besides its targets.
@@ -141,6 +151,10 @@ pub struct Asked<'a> {
     pub ask: &'a Ask<'a>,
     /// What it looks at in any case.
     pub look: Look<'a>,
+    /// What the object selects, if that is asked about.
+    pub touch: Option<&'a Touch>,
+    /// Where that is looked up: what the check may read.
+    pub cluster: &'a dyn Cluster,
 }
 
 /// What a live probe looks at.

@@ -8,6 +8,7 @@
 
 pub mod analysis;
 mod attempts;
+pub mod blast_radius;
 pub mod capacity;
 pub mod cel;
 pub mod composite;

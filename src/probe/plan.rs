@@ -1,6 +1,7 @@
 //! A check's probe, parsed: which one it is. The one place that knows all probes.
 
 use super::analysis::Analysis;
+use super::blast_radius::BlastRadius;
 use super::capacity::Capacity;
 use super::cel::Cel;
 use super::composite::Composite;
@@ -62,6 +63,7 @@ impl Plan {
             probe.cel.as_ref().map(|spec| Cel::parse(spec, "spec.probe.cel", p).map(live)),
             probe.analysis.as_ref().map(|spec| Analysis::parse(spec, "spec.probe.analysis", p).map(live)),
             probe.composite.as_ref().map(|spec| Composite::parse(spec, "spec.probe.composite", p).map(live)),
+            probe.blast_radius.as_ref().map(|spec| BlastRadius::parse(spec, "spec.probe.blastRadius", p).map(live)),
             probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
         ];
         let mut set = arms.into_iter().flatten();

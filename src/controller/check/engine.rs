@@ -407,7 +407,7 @@ impl Engine {
     fn namespaces_changed(&mut self, now: Timestamp) {
         let reads_namespaces = |check: &Check| {
             check.active().is_some_and(|plan| {
-                matches!(plan.when, When::Standing(_)) || plan.targets.as_ref().is_some_and(|targets| targets.namespaces.is_some())
+                matches!(plan.when, When::Standing(_)) || plan.looks_elsewhere()
             })
         };
         self.dirty.extend(self.checks.iter().filter(|(_, check)| reads_namespaces(check)).map(|(key, _)| key.clone()));

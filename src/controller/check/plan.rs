@@ -19,6 +19,8 @@ pub struct CheckPlan {
     pub probe: ProbePlan,
     /// Its targets, if it needs any.
     pub targets: Option<TargetPlan>,
+    /// Its targets, if they are the gated object's own.
+    pub gated: Option<GatedPlan>,
     /// How observations become a verdict.
     pub settings: Settings,
     /// From one evaluation to the next.
@@ -63,6 +65,17 @@ pub struct TargetPlan {
     pub namespaces: Option<Selector>,
 }
 
+/// Which of what a gated object touches are targets.
+#[derive(Clone, Debug)]
+pub struct GatedPlan {
+    /// Of these kinds: apiVersion and kind. None: the probe itself looks at what is touched.
+    pub kinds: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether the check names no kind, so that what is of another kind cannot be left out.
+    pub all: bool,
+    /// In which namespaces it looks; `None`: in the check's own.
+    pub namespaces: Option<Selector>,
+}
+
 /// One by name, or many by labels.
 #[derive(Clone, Debug)]
 pub enum Which {
@@ -77,7 +90,15 @@ impl CheckPlan {
     pub fn parse(spec: &PreflightCheckSpec, problems: &mut Vec<Problem>) -> Option<Self> {
         let settings = validate::settings(spec, problems);
         let probe = ProbePlan::parse(&spec.probe, problems);
-        let targets = probe.as_ref().and_then(|probe| target_plan(probe, spec.targets.as_ref(), problems));
+        let of_the_gated = |probe: &ProbePlan| {
+            let named = spec.targets.as_ref().is_some_and(|targets| targets.source == TargetSource::Gated);
+            named || (probe.targets() == TargetRule::Gated && spec.targets.is_none())
+        };
+        let (targets, gated) = match &probe {
+            Some(probe) if of_the_gated(probe) => (None, gated_plan(probe, spec.targets.as_ref(), problems)),
+            Some(probe) => (target_plan(probe, spec.targets.as_ref(), problems), None),
+            None => (None, None),
+        };
         let when = when(spec.when.as_deref(), problems);
         if !problems.is_empty() {
             return None;
@@ -91,6 +112,7 @@ impl CheckPlan {
         Some(Self {
             probe,
             targets,
+            gated,
             settings: Settings { ages: settings.ages && !live, ..settings },
             interval: SignedDuration::from_secs(i64::from(spec.interval_seconds.max(1))),
             attempts: Attempts {
@@ -115,10 +137,16 @@ impl CheckPlan {
         }
     }
 
+    /// Whether it looks at namespaces by their labels.
+    pub fn looks_elsewhere(&self) -> bool {
+        let of_objects = self.targets.as_ref().and_then(|targets| targets.namespaces.as_ref());
+        of_objects.or(self.gated.as_ref().and_then(|gated| gated.namespaces.as_ref())).is_some()
+    }
+
     /// Its probe, if it is decided for each request.
     pub fn per_request(&self) -> Option<&Arc<dyn LiveProbe>> {
         match &self.probe {
-            ProbePlan::Live(probe) if probe.per_request() => Some(probe),
+            ProbePlan::Live(probe) if probe.per_request() || self.gated.is_some() => Some(probe),
             _ => None,
         }
     }
@@ -160,6 +188,9 @@ fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<
         None
     };
     let targets = match (probe.targets(), targets) {
+        (TargetRule::Gated, Some(_)) => {
+            return problem("spec.targets.source", format!("the {name} probe looks at what the gated object touches: write source: Gated"));
+        }
         (TargetRule::None | TargetRule::Optional, None) => return None,
         (TargetRule::None, Some(_)) => {
             return problem("spec.targets", format!("the {name} probe carries its own target: remove this field"));
@@ -178,6 +209,7 @@ fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<
         (_, TargetSource::Hosts) => {
             return problem("spec.targets.source", format!("only the host probe looks at Hosts: the targets of {name} are Objects"));
         }
+        (_, TargetSource::Gated) => return None,
         (rule, TargetSource::Objects) => {
             let (Some(api_version), Some(kind)) = (targets.api_version.clone(), targets.kind.clone()) else {
                 return problem("spec.targets", "apiVersion and kind are required".to_owned());
@@ -205,6 +237,53 @@ fn target_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<
         None => None,
     };
     Some(TargetPlan { api_version, kind, which, namespaces })
+}
+
+fn gated_plan(probe: &ProbePlan, targets: Option<&Targets>, problems: &mut Vec<Problem>) -> Option<GatedPlan> {
+    let name = probe.name();
+    let mut problem = |field: &str, message: String| {
+        problems.push(Problem::new(field, message));
+        None
+    };
+    let (rule, usual) = match probe {
+        ProbePlan::Live(live) => (live.targets(), live.touched_kinds()),
+        ProbePlan::Probed(_) => (TargetRule::None, [].as_slice()),
+    };
+    if matches!(rule, TargetRule::None | TargetRule::Hosts) {
+        return problem("spec.targets.source", format!("the {name} probe does not look at objects: it cannot look at what is touched"));
+    }
+    if targets.is_some_and(|targets| targets.name.is_some() || targets.selector.is_some()) {
+        return problem("spec.targets", "source: Gated means what the gated object selects: remove name and selector".to_owned());
+    }
+    let namespaces = match targets.and_then(|targets| targets.namespace_selector.as_ref()) {
+        Some(selector) => Some(Selector::parse(selector, "spec.targets.namespaceSelector", problems)?),
+        None => None,
+    };
+    let mut problem = |field: &str, message: String| {
+        problems.push(Problem::new(field, message));
+        None
+    };
+    let named = targets.and_then(|targets| targets.api_version.as_deref().zip(targets.kind.as_deref()));
+    let (kinds, all) = match (named, rule) {
+        (None, TargetRule::Gated) => (Vec::new(), true),
+        (Some(_), TargetRule::Gated) => {
+            return problem("spec.targets.kind", format!("the {name} probe looks at all that is touched: remove apiVersion and kind"));
+        }
+        (None, _) if usual.is_empty() => {
+            return problem("spec.targets", format!("the {name} probe looks at any kind: say of which, with apiVersion and kind"));
+        }
+        (None, _) => (usual.to_vec(), true),
+        (Some(SECRET), _) => return problem("spec.targets.kind", "Secrets are not watched, and so are no targets".to_owned()),
+        (Some(kind), TargetRule::OneOf(kinds, wanted)) if !kinds.contains(&kind) => {
+            return problem(
+                "spec.targets.kind",
+                format!("the {name} probe cannot look at {} of {}: its targets are {wanted}", kind.1, kind.0),
+            );
+        }
+        (Some(kind), _) => (vec![kind], false),
+    };
+    let kinds = kinds.into_iter().map(|(api_version, kind)| (api_version.into(), kind.into())).collect();
+    Some(GatedPlan { kinds, all, namespaces })
 }
 
 /// What hosts are as objects.

@@ -4,7 +4,7 @@
 use super::access::{Access, Account, Grants, Permission, refusal};
 use super::engine::Effect;
 use super::objects::{CheckKey, Interest, KindKey, KindState, Objects, Reader, Untold, WatchKey, Watched};
-use super::per_request::PerRequest;
+use super::per_request::{self, PerRequest, Readable};
 use super::plan::{CheckPlan, TargetPlan, Which};
 use super::publishing::Publishing;
 use crate::api::conditions::passing;
@@ -43,8 +43,8 @@ pub struct Reads {
     pub watches: Vec<WatchKey>,
     /// Those of them that are copied for whoever waits for an answer.
     published: Vec<WatchKey>,
-    accesses: HashSet<Access>,
-    kinds: HashSet<KindKey>,
+    accesses: Vec<Arc<Access>>,
+    kinds: Vec<KindKey>,
 }
 
 #[derive(Debug)]
@@ -110,6 +110,12 @@ impl<'a> Need<'a> {
 struct Allowed {
     served: Served,
     namespace: Option<Arc<str>>,
+}
+
+/// Adds to a list that stays short and is kept ten thousand times.
+fn keep<T: Clone>(list: &mut Vec<T>, item: &T) {
+    list.reserve_exact(1);
+    list.push(item.clone());
 }
 
 /// All of them, or what is wrong with one. That nothing can come of it is told before that something is awaited.
@@ -199,7 +205,7 @@ impl Sources {
     /// A check reads nothing any more.
     pub fn release(&mut self, check: &CheckKey, reads: &mut Reads) {
         self.unwatch(check, reads);
-        self.grants.release(check, reads.accesses.iter());
+        self.grants.release(check, &reads.accesses);
         for kind in &reads.kinds {
             if let Some(kind) = self.kinds.get_mut(kind) {
                 kind.users.remove(check);
@@ -271,15 +277,28 @@ impl Sources {
 
     /// Sees to it that everything may be read and is copied that a check looks at which is decided for each request.
     pub fn prepare_for_requests(&mut self, asker: Asker<'_>, probe: &Arc<dyn LiveProbe>, reads: &mut Reads) -> Result<PerRequest, Found> {
-        let needs: Vec<Need<'_>> = probe.reads().into_iter().map(|related| Need { quiet: true, ..Need::of(related, None) }).collect();
+        let gated = asker.plan.gated.as_ref();
+        let namespaces = gated.and_then(|gated| gated.namespaces.as_ref());
+        let place = namespaces.map_or(NeedPlace::Own, NeedPlace::Selected);
+        let of_kind = |(api_version, kind): &(Arc<str>, Arc<str>)| {
+            let kind = KindKey { api_version: api_version.clone(), kind: kind.clone() };
+            Need { kind, place, name: None, quiet: true, target: true }
+        };
+        let mut needs: Vec<Need<'_>> = gated.iter().flat_map(|gated| per_request::looked_up(gated)).map(|kind| of_kind(&kind)).collect();
+        needs.extend(probe.reads().into_iter().map(|related| Need { quiet: true, ..Need::of(related, namespaces) }));
         let watches = self.obtain(asker, reads, &needs)?;
+        let readable = match (namespaces, &self.namespaces) {
+            (None, _) => Readable::Own,
+            (Some(selector), Some(known)) => Readable::Selected(selector.clone(), known.clone()),
+            (Some(_), None) => return Err(Found::Waiting("the namespaces are not known yet".to_owned())),
+        };
         for watch in &watches {
             self.publishing.subscribe(asker.key, watch, asker.now);
             if !reads.published.contains(watch) {
                 reads.published.push(watch.clone());
             }
         }
-        Ok(PerRequest::new(asker.key, asker.plan, probe.clone(), watches))
+        Ok(PerRequest::new(asker.key, asker.plan, probe.clone(), watches, readable))
     }
 
     /// Where objects are, if their kind is served and the check's account may read them there.
@@ -314,11 +333,13 @@ impl Sources {
             });
             let interest = match need.name.as_deref() {
                 _ if need.quiet => Interest::Quiet,
+                Some(name) if target => Interest::Target(namespace.as_deref().unwrap_or_default(), name),
                 Some(name) => Interest::One(namespace.as_deref().unwrap_or_default(), name),
                 None => Interest::All,
             };
-            watched.subscribe(asker.key, interest);
-            reads.watches.push(key.clone());
+            watched.subscribe(&need.kind, asker.key, interest);
+            let shared = self.watches.get_key_value(&key).map_or(&key, |(shared, _)| shared);
+            keep(&mut reads.watches, shared);
         }
         match self.watches.get(&key).map(|watched| watched.objects(&key, asker.now).map(drop)) {
             Some(Err(Untold { message, waiting: true, .. })) => Err(Found::Waiting(message)),
@@ -340,9 +361,12 @@ impl Sources {
             effects.push(Effect::Ask(key.clone()));
             Kind { state: KindState::Asked, users: HashSet::new() }
         });
-        if reads.kinds.insert(key.clone()) {
+        if !reads.kinds.contains(key) {
             kind.users.insert(check.clone());
+            let shared = self.kinds.get_key_value(key).map_or(key, |(shared, _)| shared);
+            keep(&mut reads.kinds, shared);
         }
+        let Some(kind) = self.kinds.get(key) else { return Err(waiting()) };
         match &kind.state {
             KindState::Asked => Err(waiting()),
             KindState::Served(served) => Ok(served.clone()),
@@ -414,9 +438,10 @@ impl Sources {
 
     /// Whether a right is given; the outer error is that it is not known.
     fn ask(&mut self, asker: Asker<'_>, reads: &mut Reads, access: Access) -> Result<Result<(), Access>, Found> {
-        let permission = self.grants.permission(&access, asker.key, asker.now);
-        if !reads.accesses.contains(&access) {
-            reads.accesses.insert(access.clone());
+        let known = reads.accesses.iter().any(|other| **other == access);
+        let (permission, shared) = self.grants.permission(&access, asker.key, asker.now);
+        if let Some(shared) = shared.filter(|_| !known) {
+            keep(&mut reads.accesses, shared);
         }
         match permission {
             Permission::Allowed => Ok(Ok(())),
@@ -465,12 +490,22 @@ impl Sources {
         let (Some(targets), Some(watch)) = (&asker.plan.targets, watch) else {
             return Found::Evaluation(Evaluation::Observed(observe(&[])));
         };
-        let objects = match self.watches.get(watch).map(|watched| watched.objects(watch, asker.now)) {
-            Some(Ok(objects)) => objects,
-            Some(Err(untold)) => return Found::Waiting(untold.message),
-            None => return Found::Waiting(format!("{} objects are not watched yet", watch.kind.kind)),
+        let Some(watched) = self.watches.get(watch) else {
+            return Found::Waiting(format!("{} objects are not watched yet", watch.kind.kind));
         };
-        let selected = self.selected(targets, objects, watch.namespace.as_deref());
+        let objects = match watched.objects(watch, asker.now) {
+            Ok(objects) => objects,
+            Err(untold) => return Found::Waiting(untold.message),
+        };
+        let place = watch.namespace.as_deref();
+        let named;
+        let selected = match &targets.which {
+            Which::Named(name) => {
+                named = watched.target(&watch.kind, place.unwrap_or_default(), name);
+                named.as_deref().into_iter().collect()
+            }
+            Which::Selected(selector) => self.selected(selector, targets, objects, place),
+        };
         if selected.is_empty() {
             return Found::Evaluation(Evaluation::NoTargets(nothing_found(targets, watch.namespace.as_deref())));
         }
@@ -483,7 +518,7 @@ impl Sources {
         Found::Evaluation(Evaluation::Observed(seen))
     }
 
-    fn selected<'a>(&self, targets: &TargetPlan, objects: &'a Objects, own: Option<&str>) -> Vec<&'a DynamicObject> {
+    fn selected<'a>(&self, selector: &Selector, targets: &TargetPlan, objects: &'a Objects, own: Option<&str>) -> Vec<&'a DynamicObject> {
         let known = self.namespaces.as_deref();
         let there = |namespace: &str| match (&targets.namespaces, own) {
             (Some(selector), None) if !namespace.is_empty() => {
@@ -491,16 +526,8 @@ impl Sources {
             }
             _ => true,
         };
-        match &targets.which {
-            Which::Named(name) => {
-                let place = objects.get(own.unwrap_or_default());
-                place.and_then(|objects| objects.get(name.as_str())).map(AsRef::as_ref).into_iter().collect()
-            }
-            Which::Selected(selector) => {
-                let places = objects.iter().filter(|(namespace, _)| there(namespace)).map(|(_, objects)| objects);
-                places.flat_map(BTreeMap::values).map(AsRef::as_ref).filter(|o| selector.matches(o.labels())).collect()
-            }
-        }
+        let places = objects.iter().filter(|(namespace, _)| there(namespace)).map(|(_, objects)| objects);
+        places.flat_map(BTreeMap::values).map(AsRef::as_ref).filter(|o| selector.matches(o.labels())).collect()
     }
 }
 
