@@ -60,6 +60,7 @@ pub(super) fn grant(resource: &Resource, delete: bool) -> String {
     let (role, verbs) = if delete { ("delete", "delete") } else { ("intervene", "get,list,watch,patch") };
     format!(
         "for all tools: deploy/optional/intervene.yaml; to grant it: kubectl create clusterrole holdpoint-{role}-{name} --verb={verbs} --resource={name} \
-         && kubectl label clusterrole holdpoint-{role}-{name} holdpoint.dev/aggregate-to-intervener=true"
+         && kubectl label clusterrole holdpoint-{role}-{name} holdpoint.dev/aggregate-to-intervener=true \
+         app.kubernetes.io/part-of=holdpoint"
     )
 }

@@ -262,6 +262,35 @@ fn a_check_that_is_about_other_experiments_stops_nothing() {
 }
 
 #[test]
+fn of_several_checks_so_many_must_fail_that_the_others_do_not_suffice() {
+    let at_least = json!({ "count": 2, "of": [{ "name": "a" }, { "name": "b" }, { "name": "c" }] });
+    let gate = gate_with(
+        json!({ "onFailing": "Pause", "resumeWhenPassing": true }),
+        json!({ "checks": [{ "name": "web" }], "atLeast": at_least }),
+    );
+    let facts = |failing: &[(&str, i64)]| {
+        let of = |name: &&str| match failing.iter().find(|(failing, _)| failing == name) {
+            Some((_, since)) => {
+                let history = [(Verdict::Failing, *since), (Verdict::Passing, since - 100)];
+                CheckFact { name: (*name).into(), ..checked(Standing::Failing, &history) }
+            }
+            None => fact("shop", name, Standing::Passing),
+        };
+        Known::of(["web", "a", "b", "c"].iter().map(of))
+    };
+    assert_eq!(step(&gate, &facts(&[("a", -10)]), &podchaos(json!({})), None), None);
+    let both = facts(&[("a", -50), ("c", -10)]);
+    let paused = act(step(&gate, &both, &podchaos(json!({})), None));
+    assert!(paused.note.starts_with("atLeast 2 of 3 turned Failing (failing: a, c) while"), "{}", paused.note);
+    act(step(&gate, &both, &podchaos(json!({})), Some(at(-20))));
+    assert_eq!(step(&gate, &both, &podchaos(json!({})), Some(at(-9))), None, "that episode began with the second");
+    let mut stopped = podchaos(json!({}));
+    merge(&mut stopped.object, paused.apply.unwrap());
+    assert_eq!(step(&gate, &both, &stopped, None), None);
+    assert_eq!(act(step(&gate, &facts(&[("a", -50)]), &stopped, None)).done, Done::Resumed);
+}
+
+#[test]
 fn conditions_that_depend_on_who_asks_hold_nothing_that_runs() {
     let with = |expression: &str| {
         let conditions = json!([{ "name": "some", "expression": expression }]);
