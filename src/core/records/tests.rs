@@ -104,3 +104,52 @@ fn what_could_not_be_stored_is_behind_what_was_decided_since() {
     assert_eq!((full.recent.len(), full.counters.denied), (MAX_RECENT, 30));
     assert!(!full.is_empty() && Ledger::default().is_empty());
 }
+
+fn held(object: &str, seconds: i64) -> RecentDecision {
+    let (record, key) = record("Enforce", Standing::Failing, false);
+    let mut ledger = Ledger::default();
+    ledger.enter(&Record { time: at(seconds), object: object.into(), ..record }, &key);
+    RecentDecision { decision: "Hold".into(), ..ledger.recent.remove(0).unwrap() }
+}
+
+#[test]
+fn of_a_wait_only_the_last_answer_is_kept() {
+    let ledger = |recent: &[RecentDecision]| Ledger { recent: recent.to_vec().into(), counters: DecisionCounters::default() };
+    let earlier = [held("PodChaos shop/a", 1), held("PodChaos shop/b", 1), one("a", 0).recent.remove(0).unwrap()];
+    let (recent, _) = ledger(&[held("PodChaos shop/a", 3)]).added_to(&earlier, &DecisionCounters::default());
+    let times: Vec<_> = recent.iter().map(|d| (d.decision.as_str(), d.object.as_str(), d.time.0.as_second() - at(0).as_second())).collect();
+    assert_eq!(times, [("Hold", "PodChaos shop/a", 3), ("Hold", "PodChaos shop/b", 1), ("Deny", "PodChaos shop/kill", 0)]);
+}
+
+#[test]
+fn a_decision_says_by_what_it_was_made() {
+    let gate = xgate("chaos", spec(&["a", "b", "gone"], json!({"mode": "Audit"})));
+    let decision = Ask::default().decide(&[&gate], &Known::shop(&[("a", Standing::Passing), ("b", Standing::Failing)]));
+    let judgement = &decision.judgements[0];
+    assert_eq!(inputs_line(judgement), "b=Failing 12s, gone=Missing, a=Passing 12s");
+    let (template, key) = record("Audit", Standing::Failing, false);
+    let mut ledger = Ledger::default();
+    ledger.enter(&Record { decision: decision.clone(), ..template }, &key);
+    let entry = &ledger.recent[0];
+    let checks: Vec<_> = entry.checks.iter().map(|c| (c.check.as_str(), c.verdict.as_str(), c.age_seconds)).collect();
+    assert_eq!(checks, [("b", "Failing", Some(12)), ("gone", "Missing", None), ("a", "Passing", Some(12))]);
+    assert_eq!((entry.generation, entry.more_checks, entry.would_be.as_deref()), (Some(1), 0, Some("Deny")));
+    // However many there are.
+    let names: Vec<String> = (0..60).map(|i| format!("{}-{i}", "n".repeat(200))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let many = Ask::default().decide(&[&xgate("chaos", spec(&names, json!({})))], &Known::shop(&[]));
+    let line = inputs_line(&many.judgements[0]);
+    assert!(line.chars().count() < 1100 && line.ends_with(", +40 more"), "{line}");
+}
+
+#[test]
+fn the_owner_is_the_one_that_controls() {
+    let owned = |owners: Value| Owner::of(&json!({"metadata": {"ownerReferences": owners}}));
+    let owner = json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "Schedule", "name": "nightly", "uid": "u", "controller": true});
+    assert_eq!(owned(json!([{"kind": "Pod", "name": "x"}, owner])).unwrap().name, "nightly");
+    for owners in
+        [json!(null), json!([]), json!({}), json!([{"controller": true}]), json!([{"controller": "true", "name": "x"}]), json!([7])]
+    {
+        assert_eq!(owned(owners), None);
+    }
+}

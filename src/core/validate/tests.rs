@@ -167,12 +167,26 @@ fn what_is_not_set_is_what_the_schema_says() {
         "g",
         json!({"match": {"rules": [{"apiGroups": ["a.example"], "resources": ["b"], "operations": ["CREATE"]}]}, "checks": [{"name": "x"}]}),
     );
-    assert_eq!(
-        (gate.mode, gate.failure_policy, gate.respond),
-        (Mode::Warn, FailurePolicy::Fail, Respond::default())
-    );
+    assert_eq!((gate.mode, gate.failure_policy, gate.respond), (Mode::Warn, FailurePolicy::Fail, Respond::default()));
     assert_eq!((gate.uid.as_str(), gate.generation, gate.key.namespace), ("uid-g", Some(1), None));
     assert!(matches!(&gate.checks[..], [Required { place: CheckNamespace::OfRequest, which: Which::Named(_), max_age: None }]));
+}
+
+#[test]
+fn some_of_several_must_be_possible() {
+    let group = |more: Value| problems(&xgate("g", spec(&[], json!({"checks": [], "atLeast": more}))));
+    assert!(group(json!({"count": 1, "of": [{"name": "a"}]})).is_empty());
+    // A selector may find more.
+    assert!(group(json!({"count": 3, "of": [{"name": "a"}, {"selector": {}}]})).is_empty());
+    for (more, problem) in [
+        (json!({"count": 2, "of": [{"name": "a"}]}), "spec.atLeast.count: 2 must pass, of 1"),
+        (json!({"count": 0, "of": [{"name": "a"}]}), "spec.atLeast.count: 0 of them would be none: at least 1 must pass"),
+        (json!({"count": 1, "of": [{"name": "a", "selector": {}}]}), "spec.atLeast.of[0]: exactly one of name and selector is required"),
+    ] {
+        assert_eq!(group(more), [problem]);
+    }
+    let gate = xgate("g", spec(&["a"], json!({"holdSeconds": -3})));
+    assert_eq!((gate.hold_seconds, gate.max_priority, gate.stop_at_first_failure), (1, 100, false));
 }
 
 fn check(more: Value) -> (Option<Settings>, Vec<String>) {

@@ -282,3 +282,69 @@ proptest! {
         prop_assert!(answer.allowed || record.is_some() || matches!(told(&answer).0, 400));
     }
 }
+
+/// A gate that holds, and a check that was never evaluated.
+fn holding() -> Snapshot {
+    let snapshot = snapshot(Standing::Passing, vec![xgate("chaos", spec(&["a"], json!({"respond": {"unknown": "Hold"}})))]);
+    let state = Arc::new(crate::core::gate::testing::unevaluated());
+    snapshot.publish_checks(vec![crate::core::gate::CheckFact { state, ..fact("shop", "a", Standing::Passing) }], &[], true);
+    snapshot
+}
+
+fn hold(more: Value, crowded: bool) -> Admitted {
+    admit(&holding(), FailurePolicy::Fail, &serde_json::to_vec(&review(more)).unwrap(), crowded, at(0))
+}
+
+#[test]
+fn what_is_held_is_asked_for_after_the_answer() {
+    let Admitted { answer, record, wishes } = hold(json!({}), false);
+    assert_eq!((told(&answer).0, record.unwrap().decision.answer), (429, Response::Hold));
+    let [wish] = &wishes[..] else { panic!("{wishes:?}") };
+    let checks: Vec<(&str, &str)> = wish.checks.iter().map(|c| (&*c.namespace, &*c.name)).collect();
+    assert_eq!((wish.gate_uid.as_str(), checks, wish.asked_at, wish.deadline), ("uid-chaos", vec![("shop", "a")], at(0), at(25)));
+    assert_eq!((wish.key.requester.as_str(), wish.key.gate.name.as_str()), ("jane", "chaos"));
+    let asked = &wish.asked;
+    assert_eq!(
+        (asked.title.as_str(), asked.name.as_deref(), asked.namespace.as_deref()),
+        ("PodChaos shop/kill", Some("kill"), Some("shop"))
+    );
+    assert_eq!(
+        (&asked.object["metadata"]["name"], &asked.groups, asked.old_object.is_none()),
+        (&json!("kill"), &vec!["sre".to_owned()], true)
+    );
+    assert!(!format!("{wish:?}").contains("metadata"), "objects are not shown");
+    // The same object again, as the API server makes it anew, is the same wait.
+    let object = json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "metadata": {"name": "kill", "namespace": "shop", "uid": "other"}});
+    assert_eq!(hold(json!({"object": object}), false).wishes[0].key, wish.key);
+}
+
+#[test]
+fn nothing_is_asked_for_by_dry_runs_or_for_a_request_that_is_refused_anyway() {
+    for (more, crowded, code) in [
+        (json!({"dryRun": true}), false, 403),
+        (json!({}), true, 403),
+        (json!({"object": {"metadata": {"name": "kill"}, "x": "x".repeat(70_000)}}), false, 403),
+    ] {
+        let Admitted { answer, wishes, .. } = hold(more, crowded);
+        assert_eq!((told(&answer).0, wishes.len()), (code, 0));
+    }
+    // An account of the system is refused, and what it needs is evaluated for its next try.
+    let Admitted { answer, wishes, .. } = hold(json!({"userInfo": {"username": "system:serviceaccount:argo:argo"}}), false);
+    assert_eq!((told(&answer).0, wishes.len()), (403, 1));
+    let snapshot = holding();
+    let gates = vec![xgate("chaos", spec(&["a"], json!({"respond": {"unknown": "Hold"}}))), xgate("strict", spec(&["gone"], json!({})))];
+    snapshot.publish_gates(gates.into_iter().map(Arc::new).collect(), true);
+    let Admitted { answer, wishes, .. } =
+        admit(&snapshot, FailurePolicy::Fail, &serde_json::to_vec(&review(json!({}))).unwrap(), false, at(0));
+    assert_eq!((told(&answer).0, wishes.len()), (403, 0));
+    assert!(told(&answer).1.contains("blocked by ExperimentGate/strict and ExperimentGate/chaos: "), "{}", told(&answer).1);
+}
+
+#[test]
+fn of_a_generated_name_each_try_is_the_same_request() {
+    let generated =
+        |name: &str| hold(json!({"name": "", "object": {"metadata": {"generateName": "kill-", "name": name, "namespace": "shop"}}}), false);
+    let (one, two) = (generated("kill-x7k2p"), generated("kill-abcde"));
+    assert_eq!(one.wishes[0].key, two.wishes[0].key);
+    assert_eq!((one.wishes[0].asked.name.as_deref(), one.record.unwrap().object.as_str()), (None, "PodChaos shop/kill-*"));
+}

@@ -1,9 +1,10 @@
 //! What people read.
 
 use super::*;
-use crate::core::gate::CheckFact;
+use crate::api::VerdictName;
 use crate::core::gate::testing::at;
 use crate::core::gate::testing::{Ask, Known, STANDINGS, cxgate, fact, seen, settled, spec, xgate};
+use crate::core::gate::{CheckFact, Held};
 use crate::core::observation::{Observation, Outcome};
 use crate::core::verdict::{Evaluation, Standing};
 use proptest::prelude::*;
@@ -245,4 +246,60 @@ proptest! {
         prop_assert!(found.audit_annotations.keys().all(|k| !k.contains('/')));
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&found.to_json()).is_ok());
     }
+}
+
+/// A gate that holds, and a check that was never evaluated.
+fn held(ask: &Ask, known: Option<(i64, Option<VerdictName>)>) -> Answer {
+    let gate = xgate("chaos", spec(&["a", "b"], json!({"respond": {"unknown": "Hold"}})));
+    let unevaluated =
+        CheckFact { state: std::sync::Arc::new(crate::core::gate::testing::unevaluated()), ..fact("shop", "a", Standing::Passing) };
+    let held = known.map(|(since, ended)| Held { run: "shop/xgate-chaos-held-1".into(), since: at(since), ended });
+    let facts = Known { held, ..Known::of([unevaluated, fact("shop", "b", Standing::Passing)]) };
+    answer("u", &ask.decide(&[&gate], &facts), SUBJECT)
+}
+
+#[test]
+fn whoever_is_held_gets_one_line_and_when_to_come_back() {
+    let found = held(&Ask::default(), None);
+    let status = found.status.clone().unwrap();
+    assert_eq!((found.allowed, status.code, status.reason.as_str()), (false, 429, "TooManyRequests"));
+    assert_eq!(
+        status.message,
+        "PodChaos shop/kill held by ExperimentGate/chaos: 1 of 2 required checks not passing: a UNKNOWN (not evaluated yet); come back in 1s, they are being evaluated [d-7f3a9c0177]"
+    );
+    let details = status.details.unwrap();
+    assert_eq!((details.retry_after_seconds, details.causes.len(), details.causes[0].reason.as_str()), (1, 1, "CheckUnknown"));
+    assert_eq!(found.audit_annotations["decision"], "Hold");
+    let json: serde_json::Value = serde_json::from_slice(&held(&Ask::default(), None).to_json()).unwrap();
+    assert_eq!(json["response"]["status"]["details"]["retryAfterSeconds"], 1);
+}
+
+#[test]
+fn whoever_waited_for_nothing_is_told_which_run_it_was() {
+    let text = |ask: &Ask, known| {
+        let status = held(ask, known).status.unwrap();
+        assert_eq!((status.code, status.details.unwrap().retry_after_seconds), (403, 0));
+        status.message
+    };
+    let over = text(&Ask::default(), Some((-26, None)));
+    let first = over.lines().next().unwrap();
+    assert!(first.ends_with("; it was held for 25s, and PreflightRun shop/xgate-chaos-held-1 did not settle it [d-7f3a9c0177]"), "{over}");
+    assert!(over.contains("\nrun:  kubectl get pfrun xgate-chaos-held-1 -n shop -o yaml\n"), "{over}");
+    let ended = text(&Ask::default(), Some((-2, Some(VerdictName::Unknown))));
+    assert!(ended.lines().next().unwrap().contains("; PreflightRun shop/xgate-chaos-held-1 came to Unknown ["), "{ended}");
+    let account = text(&Ask { user: "system:serviceaccount:a:b".into(), ..Ask::default() }, None);
+    assert!(account.lines().next().unwrap().contains("; accounts of the system are not asked to wait: "), "{account}");
+    let dry = text(&Ask { dry_run: true, ..Ask::default() }, None);
+    assert!(dry.lines().next().unwrap().contains("; nothing is begun for a dry run: it would be held for up to 25s "), "{dry}");
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let gate = xgate("chaos", spec(&["a", "b", "c"], json!({"stopAtFirstFailure": true, "maxPriority": 20})));
+    let tier = |name: &str, priority| CheckFact { priority, ..fact("shop", name, Standing::Failing) };
+    let text = denial(&Ask::default().decide(&[&gate], &Known::of([tier("a", 0), tier("b", 10), tier("c", 30)])), SUBJECT);
+    assert!(
+        text.contains("\n  SKIP     1 check of a later tier (stopAtFirstFailure)\n  SKIP     1 check not required (maxPriority)"),
+        "{text}"
+    );
 }

@@ -86,10 +86,7 @@ fn later_tiers_are_not_required_beyond_a_priority() {
     let facts = Known::of([tier("infra", 15, Standing::Passing), tier("rules", 20, Standing::Passing)]);
     let judgement = judged(&gate(10), &facts);
     assert_eq!(judgement.answer, Response::Deny);
-    assert_eq!(
-        told(&judgement),
-        [(OWN_SPEC, CauseKind::Missing, "none of its 2 checks has a priority of 10 or less (spec.maxPriority)")]
-    );
+    assert_eq!(told(&judgement), [(OWN_SPEC, CauseKind::Missing, "none of its 2 checks has a priority of 10 or less (spec.maxPriority)")]);
 }
 
 #[test]
@@ -127,7 +124,9 @@ fn a_probed_verdict_is_too_old_for_a_gate_that_says_so() {
     assert_eq!(judged(&gate(1), &live).answer, Response::Allow);
     assert_eq!(judged(&gate(1), &Known::shop(&[("a", Standing::Failing)])).causes[0].kind, CauseKind::Failing);
     // Of several references to one check the strictest counts, in any order.
-    for references in [json!([{"name": "a", "maxAgeSeconds": 5}, {"selector": {}}]), json!([{"selector": {}}, {"name": "a", "maxAgeSeconds": 5}])] {
+    for references in
+        [json!([{"name": "a", "maxAgeSeconds": 5}, {"selector": {}}]), json!([{"selector": {}}, {"name": "a", "maxAgeSeconds": 5}])]
+    {
         let gate = xgate("chaos", spec(&[], json!({"checks": references})));
         assert_eq!((judged(&gate, &facts).answer, judged(&gate, &facts).required), (Response::Deny, 1));
     }
@@ -136,7 +135,8 @@ fn a_probed_verdict_is_too_old_for_a_gate_that_says_so() {
 #[test]
 fn what_a_threshold_forgives_is_not_a_pass_for_a_gate_that_wants_a_new_one() {
     let forgiving = crate::core::verdict::Settings { failure_threshold: 2, ..settings() };
-    let passed = settle(&forgiving, &testing::unevaluated(), Evaluation::Observed(vec![testing::seen(Outcome::Pass)]), Duration::ZERO, at(-30));
+    let passed =
+        settle(&forgiving, &testing::unevaluated(), Evaluation::Observed(vec![testing::seen(Outcome::Pass)]), Duration::ZERO, at(-30));
     let failed = settle(&forgiving, &passed, Evaluation::Observed(vec![testing::seen(Outcome::Fail)]), Duration::ZERO, at(-2));
     let facts = Known::of([CheckFact { state: Arc::new(failed), ..fact("shop", "a", Standing::Passing) }]);
     let gate = |max: i32| xgate("chaos", spec(&[], json!({"checks": [{"name": "a", "maxAgeSeconds": max}]})));

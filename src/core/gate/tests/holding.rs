@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::VerdictName;
-use crate::core::gate::hold::Holds;
+use crate::core::gate::{Holds, Outcome};
 
 /// A gate that holds for 25 s what it cannot tell, and a check that was never evaluated.
 fn gate(more: Value) -> Gate {
@@ -46,7 +46,9 @@ fn a_client_comes_back_soon_at_first_and_once_more_when_the_time_is_over() {
     for seconds in [1, 2, 3, 4, 300] {
         let gate = xgate("chaos", spec(&["a"], json!({"respond": {"unknown": "Hold"}, "holdSeconds": seconds})));
         for waited in 0..seconds {
-            let Outcome::Waits(pause) = outcome(&Ask::default().decide(&[&gate], &held(-waited, None))).1 else { panic!("{seconds} {waited}") };
+            let Outcome::Waits(pause) = outcome(&Ask::default().decide(&[&gate], &held(-waited, None))).1 else {
+                panic!("{seconds} {waited}")
+            };
             assert!((1..=300).contains(&pause), "{seconds} {waited}: {pause}");
         }
     }
@@ -166,10 +168,8 @@ fn a_try_is_known_by_its_object_whatever_the_api_server_makes_up() {
         assert_ne!(digest(&object(other.clone())), one, "{other}");
     }
     // A name that is made up anew each time is left out.
-    let generated = |name: &str| Ask {
-        generated_name: true,
-        ..Ask::create(json!({"metadata": {"generateName": "kill-", "name": name}, "spec": {}}))
-    };
+    let generated =
+        |name: &str| Ask { generated_name: true, ..Ask::create(json!({"metadata": {"generateName": "kill-", "name": name}, "spec": {}})) };
     assert_eq!(digest(&generated("kill-x7k2p")), digest(&generated("kill-abcde")));
     // The requester is part of the key, and of the digest that names the run.
     let key = |user: &str| HoldKey { gate: gate(json!({})).key, object: one, requester: user.into() };
@@ -183,7 +183,12 @@ mod canonical {
     use proptest::prelude::*;
 
     fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), "[a-c\"\\]}]{0,3}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-c\"\\]}]{0,3}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(3, 16, 3, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),

@@ -67,9 +67,8 @@ fn any_spec() -> impl Strategy<Value = (bool, Value)> {
             matches
         });
     let policy = prop::sample::select(vec!["Fail", "Ignore"]);
-    let group = prop::option::of(
-        (0..4, prop::collection::vec(reference.clone(), 0..4)).prop_map(|(count, of)| json!({"count": count, "of": of})),
-    );
+    let group =
+        prop::option::of((0..4, prop::collection::vec(reference.clone(), 0..4)).prop_map(|(count, of)| json!({"count": count, "of": of})));
     let tiers = (group, prop::sample::select(vec![0, 10, 100]), any::<bool>());
     (any::<bool>(), matches, prop::collection::vec(reference, 0..4), mode, respond, policy, tiers).prop_map(
         |(cluster, matches, checks, mode, respond, policy, (group, max_priority, stop))| {
