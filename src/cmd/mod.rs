@@ -3,6 +3,7 @@
 mod agent;
 mod crds;
 mod explain;
+mod presets;
 mod reference;
 mod run;
 
@@ -29,6 +30,8 @@ enum Command {
     Agent(Box<agent::Args>),
     /// Print the CustomResourceDefinitions, or write them into a folder
     Crds(crds::Args),
+    /// Print what presets of gates expand to, and why
+    Presets(presets::Args),
     /// Explain why an object would be refused, why a gate is closed, or what was decided
     Explain(explain::Args),
     /// Print this reference as Markdown
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => return run_explain(args),
         Command::Agent(args) => run_agent(*args),
         Command::Crds(args) => crds::execute(&args),
+        Command::Presets(args) => presets::execute(&args),
         Command::CliReference => reference::execute(Cli::command()),
         Command::Run(args) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()

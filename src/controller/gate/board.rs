@@ -12,6 +12,7 @@ use crate::cluster::watch::Change;
 use crate::core::during_run::{Stalled, stalls};
 use crate::core::gate::{CauseKind, CheckFacts, Gate, GateKey, judge};
 use crate::core::gate_status::{View, judged};
+use crate::core::presets::Catalog;
 use crate::core::problem::Problem;
 use crate::core::records::Record;
 use crate::core::registration::{Registered, pushed_field};
@@ -28,6 +29,8 @@ const SETTLING: SignedDuration = SignedDuration::from_secs(1);
 pub struct Board {
     /// Names this process in what it writes.
     replica: String,
+    /// What presets are here.
+    catalog: Arc<Catalog>,
     gates: BTreeMap<GateKey, Entry>,
     /// Gates that could not be read since the last full list of their kind.
     unreadable: BTreeSet<GateKey>,
@@ -44,11 +47,20 @@ pub struct Board {
 #[derive(Debug)]
 struct Entry {
     gate: Arc<Gate>,
-    /// What the API server alone could know to be wrong, once it was asked.
-    found: Option<Vec<Problem>>,
+    /// What the API server alone could know, once it was asked.
+    found: Option<Found>,
     stored: Stored,
     /// Refusals whose owners were handed out to be touched: uid and time.
     handed_out: BTreeSet<(String, Timestamp)>,
+}
+
+/// What the API server alone could know of a gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What is worth knowing although nothing is wrong.
+    pub notes: Vec<String>,
 }
 
 /// What a leader judges by.
@@ -97,9 +109,10 @@ pub struct Output {
 
 impl Board {
     /// No gates yet. The name is this process's own.
-    pub fn new(replica: String) -> Self {
+    pub fn new(replica: String, catalog: Arc<Catalog>) -> Self {
         Self {
             replica,
+            catalog,
             gates: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             leads: None,
@@ -122,15 +135,19 @@ impl Board {
 
     /// Takes in a change. Returns whether the set of gates or one of their specs changed.
     pub fn take_namespaced(&mut self, change: Change<ExperimentGate>) -> bool {
-        let parse = |object: ExperimentGate| Read::new(validate::experiment_gate(&object), object.metadata.resource_version, object.status);
+        let catalog = self.catalog.clone();
+        let parse = |object: ExperimentGate| {
+            Read::new(validate::experiment_gate_in(&object, &catalog), object.metadata.resource_version, object.status)
+        };
         self.namespaced_complete |= matches!(change, Change::Listed(_));
         self.take(change, false, parse)
     }
 
     /// Likewise.
     pub fn take_cluster(&mut self, change: Change<ClusterExperimentGate>) -> bool {
+        let catalog = self.catalog.clone();
         let parse = |object: ClusterExperimentGate| {
-            Read::new(validate::cluster_experiment_gate(&object), object.metadata.resource_version, object.status)
+            Read::new(validate::cluster_experiment_gate_in(&object, &catalog), object.metadata.resource_version, object.status)
         };
         self.cluster_complete |= matches!(change, Change::Listed(_));
         self.take(change, true, parse)
@@ -188,10 +205,10 @@ impl Board {
         }
     }
 
-    /// What the API server alone could know to be wrong with a gate.
-    pub fn found(&mut self, key: &GateKey, problems: Vec<Problem>) {
+    /// What the API server alone could know of a gate.
+    pub fn found(&mut self, key: &GateKey, found: Found) {
         if let Some(entry) = self.gates.get_mut(key) {
-            entry.found = Some(problems);
+            entry.found = Some(found);
         }
     }
 
@@ -289,7 +306,8 @@ impl Entry {
     /// What the leader says of the gate, and whether that is a transition. An error is when to ask again: until then what is written stands.
     fn judge(&self, key: &GateKey, leader: Leader<'_>, (now, settling_until): (Timestamp, Timestamp)) -> Result<Said, Timestamp> {
         let judgement = judge(&self.gate, key.namespace.as_deref(), None, leader.facts, now);
-        let mut found = self.found.clone().unwrap_or_default();
+        let Found { problems: mut found, mut notes } = self.found.clone().unwrap_or_default();
+        notes.extend(leader.registered.notes.get(key).cloned());
         if let Some(message) = leader.registered.refused.get(key) {
             let field = pushed_field(&self.gate).unwrap_or("spec.match");
             found.push(Problem::new(field, format!("the API server does not accept the CEL: {message}")));
@@ -305,7 +323,7 @@ impl Entry {
         if unsettled && known && now < settling_until {
             return Err(settling_until);
         }
-        let view = View { gate: &self.gate, found: &found, judgement: &judgement, registered };
+        let view = View { gate: &self.gate, found: &found, notes: &notes, judgement: &judgement, registered };
         let status = judged(self.stored.status(), &view, now);
         let turned = self.turned(key, &status);
         Ok(Some((status, turned)))

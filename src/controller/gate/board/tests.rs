@@ -72,7 +72,7 @@ impl Server {
 }
 
 fn new_board(gates: Vec<ExperimentGate>) -> Board {
-    let mut board = Board::new("me".to_owned());
+    let mut board = Board::new("me".to_owned(), Arc::default());
     board.take_namespaced(Change::Listed(gates));
     board.take_cluster(Change::Listed(Vec::new()));
     assert!(board.complete());
@@ -95,7 +95,7 @@ impl World {
     fn with(gate: ExperimentGate) -> Self {
         let server = Server::new(gate);
         let mut board = new_board(vec![server.object.clone()]);
-        board.found(&key("g"), Vec::new());
+        board.found(&key("g"), Found::default());
         Self { board, server, term: Some(1), output: Output::default() }
     }
 
@@ -275,7 +275,7 @@ fn after_a_start_and_a_takeover_what_is_not_known_yet_is_no_news_for_a_second() 
     let nothing = Registered::default();
     let start = || {
         let mut board = new_board(vec![before.server.object.clone()]);
-        board.found(&key("g"), Vec::new());
+        board.found(&key("g"), Found::default());
         let output = look(&mut board, Standing::Unknown, &nothing, 10_000);
         assert_eq!((output.writes.len(), output.again), (0, Some(at(11))));
         board
@@ -326,7 +326,7 @@ fn ready_tells_whether_this_generation_is_registered_and_accepted() {
     assert_eq!(reasons, ["WebhookNotReady", "InvalidSpec"]);
     let failed = Registered { error: Some("cannot be registered: x".into()), ..Registered::default() };
     assert_eq!(ready(&mut board, &failed, 2000)[0].1, "cannot be registered: x");
-    board.found(&key("g"), vec![Problem::new("spec.match.rules[].resources", "not served")]);
+    board.found(&key("g"), Found { problems: vec![Problem::new("spec.match.rules[].resources", "not served")], notes: Vec::new() });
     assert_eq!(ready(&mut board, &failed, 4000)[0].0, "InvalidSpec");
 }
 

@@ -83,7 +83,6 @@ fn a_chaos_that_runs_may_be_given_less_and_not_more() {
         ("selector", Value::Null),
         ("selector", json!({"namespaces": ["shop", "web"]})),
         ("selector.namespaces", json!(["shop", "pay"])),
-        ("selector.namespaces", json!([])),
         ("selector.labelSelectors", json!({"app": "b"})),
         ("selector.pods", json!({"shop": ["a-0"]})),
         ("selector.newSelectors", json!({"x": "y"})),
@@ -97,6 +96,8 @@ fn a_chaos_that_runs_may_be_given_less_and_not_more() {
         ("value", json!("1")),
         ("duration", json!("60s")),
         ("selector.namespaces", json!(["shop"])),
+        // Its own.
+        ("selector.namespaces", json!([])),
         ("selector.labelSelectors", json!({"app": "a", "tier": "b"})),
         ("selector.podPhaseSelectors", json!(["Running"])),
         ("selector.expressionSelectors", json!([{"key": "a", "operator": "Exists"}])),

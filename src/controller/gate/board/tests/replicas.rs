@@ -69,10 +69,10 @@ impl Cluster {
     fn new() -> Self {
         let server = Server::new(object("g", 1, json!({})));
         let replica = |name: &str| {
-            let mut board = Board::new(name.to_owned());
+            let mut board = Board::new(name.to_owned(), Arc::default());
             board.take_namespaced(Change::Listed(vec![server.object.clone()]));
             board.take_cluster(Change::Listed(Vec::new()));
-            board.found(&key("g"), Vec::new());
+            board.found(&key("g"), Found::default());
             Replica { board, under_way: Vec::new(), late: Vec::new(), unseen: Vec::new(), told: Vec::new(), decided: 0 }
         };
         Self { replicas: ["a", "b", "c"].map(replica).into(), server, ms: 0, transitions: 0 }
