@@ -67,6 +67,10 @@ pub mod passing {
     pub const TARGET_DENIED: &str = "TargetDenied";
     /// It is decided for each request, and so has no verdict of its own.
     pub const PER_REQUEST: &str = "PerRequest";
+    /// There is a place for the start, which the leader has yet to grant.
+    pub const AWAITING_PLACE: &str = "AwaitingPlace";
+    /// There is no place for the start at the moment.
+    pub const NO_PLACE: &str = "NoPlace";
 
     /// The reason of a text, for what is read back from a status; what is none of them counts as an error.
     pub fn known(text: &str) -> &'static str {
@@ -88,6 +92,8 @@ pub mod passing {
             NOT_APPLICABLE,
             TARGET_DENIED,
             PER_REQUEST,
+            AWAITING_PLACE,
+            NO_PLACE,
         ];
         ALL.iter().find(|known| **known == text).copied().unwrap_or(EVALUATION_ERROR)
     }

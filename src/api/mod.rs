@@ -35,17 +35,17 @@ pub use preflight_check::{
     ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
 };
 pub use preflight_run::{
-    GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule,
+    GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule, RunStart,
     RunVerdict,
 };
 pub use preset::{KrknOptions, Preset, PresetOptions};
 pub use probes::{
     AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, BlastRadiusProbe,
-    CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConditionProbe,
-    ConditionStatus, ContainerRuntimeRequirement, Cordoned, DateRange, DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState,
+    CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConcurrencyProbe, ConditionProbe,
+    ConditionStatus, ContainerRuntimeRequirement, CooldownProbe, CooldownSince, Cordoned, DateRange, DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState,
     FileType, ForbiddenTaint, HostProbe, HttpHeader, HttpMethod, HttpProbe, HugepagesRequirement, JsonPathEquals, KernelRequirement,
     KeyReference, KeysProbe, LoadRequirement, Member, MemoryRequirement, NodeProbe, PortProtocol, PortRequirement, PortState, Probe,
-    QuotaProbe, QuotaResource, Recurrence, RolloutProbe, ScopedQuotas, SwapRequirement, SysctlRequirement, TcpProbe, TimeRange,
+    QuotaProbe, QuotaResource, Recurrence, RolloutProbe, ScopedQuotas, StartsPer, SwapRequirement, SysctlRequirement, TcpProbe, TimeRange,
     TimeSyncRequirement, Uncovered, UnitRequirement, UnusableNodes, Weekday, WindowCalendar, WindowProbe,
 };
 

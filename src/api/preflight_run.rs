@@ -102,6 +102,9 @@ pub struct PreflightRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 640))]
     pub held: Option<String>,
+    /// Of a run for a request that is held: what it would start. Written by the operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<RunStart>,
     /// Of a run by a gate's schedule: when it was due. Written by the operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,
@@ -196,6 +199,9 @@ pub struct PreflightRunStatus {
     /// The place that the held request may take, if the gate counts places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<RunGrant>,
+    /// The leadership of the operator that last looked whether the held request may have a place: what an earlier one still has on its way is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<i64>,
 }
 
 /// How many checks of a run came to what.
@@ -270,11 +276,53 @@ pub enum RunVerdict {
     Skipped,
 }
 
+/// What a held request would start.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStart {
+    /// The API group; empty for the core group.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub group: String,
+    /// The plural, without a subresource.
+    #[schemars(length(max = 253))]
+    pub resource: String,
+    /// The object's kind.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// The object's namespace, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// The object's name; unset if the API server makes it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub name: Option<String>,
+    /// Whether the object is made, and not changed.
+    #[serde(default)]
+    pub create: bool,
+    /// What of its spec tells at what an experiment is aimed, where the kind is one of experiments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_spec")]
+    pub spec: Option<Value>,
+}
+
 /// A place that a held request may take.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RunGrant {
-    /// Until when.
+    /// Since when.
+    pub since: Time,
+    /// Until when it may be used. For as long as what was admitted by it may still be stored, it counts as taken: 75 seconds more.
     pub expires: Time,
+    /// Of an object whose name the API server makes up: the uid of the one that was admitted by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub used_by: Option<String>,
+}
+
+fn any_spec(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 fn manifest(_: &mut SchemaGenerator) -> Schema {

@@ -12,6 +12,8 @@ mod calendar;
 mod capacity;
 mod cel;
 mod composite;
+mod concurrency;
+mod cooldown;
 mod disruption_budget;
 mod host;
 mod keys;
@@ -23,6 +25,8 @@ pub use calendar::{AllowedWindow, CalendarEffect, CalendarText, Recurrence, Wind
 pub use capacity::{CapacityProbe, CapacityResource, CapacityScope, UnusableNodes};
 pub use cel::CelProbe;
 pub use composite::{CompositeProbe, Member};
+pub use concurrency::{ConcurrencyProbe, StartsPer};
+pub use cooldown::{CooldownProbe, CooldownSince};
 pub use disruption_budget::{DisruptionBudgetProbe, Uncovered};
 pub use host::{
     ContainerRuntimeRequirement, DiskRequirement, FileRequirement, FileState, FileType, HostProbe, HugepagesRequirement, KernelRequirement,
@@ -36,8 +40,8 @@ pub use quota::{QuotaProbe, QuotaResource, ScopedQuotas};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.rollout), has(self.condition), has(self.node), has(self.capacity), has(self.quota), has(self.disruptionBudget), has(self.keys), has(self.cel), has(self.analysis), has(self.composite), has(self.host), has(self.blastRadius), has(self.http), has(self.tcp), has(self.window)].filter(x, x).size() == 1"
-).message("exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, blastRadius, http, tcp, window"))]
+    "[has(self.rollout), has(self.condition), has(self.node), has(self.capacity), has(self.quota), has(self.disruptionBudget), has(self.keys), has(self.cel), has(self.analysis), has(self.composite), has(self.host), has(self.blastRadius), has(self.http), has(self.tcp), has(self.window), has(self.cooldown), has(self.concurrency)].filter(x, x).size() == 1"
+).message("exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, blastRadius, http, tcp, window, cooldown, concurrency"))]
 pub struct Probe {
     /// Live. A workload is rolled out and steady: its targets are Deployments, StatefulSets or DaemonSets of `apps/v1`. The new version must be
     /// rolled out as `kubectl rollout status` judges it, with at least `minReady` replicas, and without a restart storm.
@@ -96,6 +100,13 @@ pub struct Probe {
     /// Example: `blastRadius: {maxPods: "50%"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blast_radius: Option<BlastRadiusProbe>,
+    /// Live, decided for each request. At least so long since the last start that the asking gate admitted, or since it ended.
+    /// Example: `cooldown: {seconds: 900, per: Target}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<CooldownProbe>,
+    /// Live, decided for each request. Fewer than so many starts that the asking gate admitted are active. Example: `concurrency: {max: 3}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyProbe>,
 }
 
 /// A workload is rolled out and steady. Targets are Deployments, StatefulSets or DaemonSets of `apps/v1`.

@@ -5,10 +5,12 @@
 
 use super::held::HeldRuns;
 use crate::core::freshness::Freshness;
-use crate::core::gate::{CheckFact, CheckFacts, Gate, Held, Holds, Resource, World};
+use crate::core::gate::{CheckFact, CheckFacts, Gate, GateKey, Held, Holds, Resource, World};
 use crate::core::selector::Selector;
+use crate::core::starts::{Book, Times};
 use crate::core::watched::{Published, WatchKey};
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ struct Parts {
     namespaces_complete: AtomicBool,
     holds: ArcSwap<HeldRuns>,
     watched: ArcSwap<HashMap<WatchKey, Slot<Published>>>,
+    starts: ArcSwap<HashMap<GateKey, Arc<Book>>>,
 }
 
 /// Where one thing is, swapped whole.
@@ -137,6 +140,11 @@ impl Snapshot {
         }
     }
 
+    /// Publishes what is known of the starts of all gates whose checks count them.
+    pub fn publish_starts(&self, books: HashMap<GateKey, Arc<Book>>) {
+        self.0.starts.store(Arc::new(books));
+    }
+
     /// Publishes the gates.
     pub fn publish_gates(&self, gates: Vec<Arc<Gate>>, complete: bool) {
         let mut by_resource: HashMap<Resource, Holders> = HashMap::new();
@@ -230,6 +238,16 @@ impl World for Snapshot {
 
     fn namespaces(&self) -> Option<Arc<HashMap<String, Labels>>> {
         self.namespaces_complete().then(|| Self::namespaces(self))
+    }
+
+    fn starts(&self, gate: &GateKey) -> Option<Arc<Book>> {
+        self.0.starts.load().get(gate).cloned()
+    }
+
+    fn times(&self, now: Timestamp) -> Option<Times> {
+        let freshness = self.0.freshness.load();
+        let offset = freshness.offset.filter(|_| freshness.clock_is_right())?;
+        Some(Times { earliest: now.checked_add(offset.earliest).ok()?, latest: now.checked_add(offset.latest).ok()? })
     }
 }
 

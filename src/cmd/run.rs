@@ -10,11 +10,13 @@ use crate::cluster::snapshot::Snapshot;
 use crate::controller::check::{self, CheckController, READY_CHECKS};
 use crate::controller::experiments::{self, ExperimentController};
 use crate::controller::gate::{self, GateController, READY_GATES};
+use crate::controller::starts::{self, StartsController};
 use crate::controller::run::{self, RunController};
 use crate::core::presets::{Accounts, Catalog, ControllerAccount};
 use crate::core::certificates::{Lifetimes, Settings, service_names};
 use crate::core::netpolicy::{NetworkPolicy, parse_allow};
 use crate::core::registration::{Address, Registered};
+use crate::core::text::single_line;
 use crate::probe::Outbound;
 use crate::probe::net::Dialer;
 use crate::telemetry::health::Readiness;
@@ -252,6 +254,7 @@ fn start(
         namespace: args.namespace.clone(),
     };
     clock::spawn_into(tasks, experiments::run(experiment_controller, shutdown.clone()));
+    let replica = replica(&args.pod_name);
     let runs = RunController {
         client: client.clone(),
         contact: contact.clone(),
@@ -261,10 +264,19 @@ fn start(
         engine: asks_in,
         answers: evaluated,
         wishes,
-        replica: format!("{:016x}", fastrand::u64(..)),
+        replica: replica.as_ref().to_owned(),
         namespace: args.namespace.clone(),
     };
     clock::spawn_into(tasks, run::run(runs, shutdown.clone()));
+    let starts_controller = StartsController {
+        client: client.clone(),
+        contact: contact.clone(),
+        snapshot: snapshot.clone(),
+        metrics: metrics.clone(),
+        role: role.clone(),
+        replica,
+    };
+    clock::spawn_into(tasks, starts::run(starts_controller, shutdown.clone()));
     let address = match &args.webhook_url {
         Some(url) => Address::Url(url.to_string()),
         None => Address::Service { name: args.service_name.clone(), port: args.service_port },
@@ -313,6 +325,11 @@ fn start(
     let tls = server_config(slot).map_err(|e| format!("cannot serve TLS: {e}"))?;
     clock::spawn_into(tasks, server::serve(listener, tls, router, Limits::default(), counters.clone(), shutdown.clone()));
     Ok(electing)
+}
+
+/// What tells this process from all others, in the runs that it asks for.
+fn replica(pod_name: &str) -> Arc<str> {
+    format!("{}_{:016x}", single_line(pod_name, 40), fastrand::u64(..)).into()
 }
 
 fn outbound(args: &Args, client: &kube::Client) -> Outbound {

@@ -29,6 +29,10 @@ pub trait LiveProbe: fmt::Debug + Send + Sync {
     fn per_request(&self) -> bool {
         false
     }
+    /// Whether it asks what the gate has admitted.
+    fn counts_starts(&self) -> bool {
+        false
+    }
     /// Of which kinds (apiVersion and kind) its targets are where they are the gated object's own and `targets` names no kind; none: it must.
     fn touched_kinds(&self) -> &'static [(&'static str, &'static str)] {
         match self.targets() {

@@ -12,7 +12,9 @@ pub mod blast_radius;
 pub mod capacity;
 pub mod cel;
 pub mod composite;
+pub mod concurrency;
 pub mod condition;
+pub mod cooldown;
 pub mod disruption_budget;
 pub mod host;
 pub mod http;
@@ -24,6 +26,7 @@ mod objects;
 mod plan;
 pub mod quota;
 pub mod rollout;
+mod starts;
 pub mod tcp;
 pub mod window;
 

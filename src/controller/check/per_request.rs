@@ -3,10 +3,10 @@
 
 use super::objects::CheckKey;
 use super::plan::{CheckPlan, GatedPlan};
-use crate::api::conditions::passing;
+use crate::api::conditions::passing::{self, AWAITING_PLACE};
 use crate::cluster::snapshot::Labels;
 use crate::core::gate::{Ask, OfRequest};
-use crate::core::observation::{NO_DATA, Observation};
+use crate::core::observation::{NO_DATA, Observation, Outcome};
 use crate::core::selector::Selector;
 use crate::core::text::single_line;
 use crate::core::touch::{self, Cluster, Gated, Touch, Untold, Workload, resolve, resolve_nodes};
@@ -144,6 +144,10 @@ impl PerRequest {
         let look = Look { targets, namespace: &self.namespace, objects: seen.copies, members: &[], now: ask.now };
         let asked = Asked { ask, look, touch, cluster: seen };
         let mut found = probe::observe_request(self.probe.as_ref(), &asked, &mut { u64::MAX });
+        // That the start has no place yet is nothing that `outcomes` could answer for.
+        if let Some(one) = found.iter().find(|one| one.outcome == Outcome::Error && one.reason == AWAITING_PLACE) {
+            return Evaluation::Impossible(AWAITING_PLACE, one.message.clone());
+        }
         if matches!(self.readable, Readable::Selected(..)) && found.len() == targets.len() {
             for (observation, target) in found.iter_mut().zip(targets) {
                 if let Some(namespace) = &target.metadata.namespace {

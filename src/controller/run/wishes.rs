@@ -1,7 +1,7 @@
 //! What requests that are held wait for: the runs of this replica's requests, from the instant that they were asked for, and those of all replicas.
 
 use super::board::RunKey;
-use crate::api::{GateKind, GateReference, Operation, PreflightRun, PreflightRunSpec, RunMode};
+use crate::api::{GateKind, GateReference, Operation, PreflightRun, PreflightRunSpec, RunMode, RunStart};
 use crate::core::gate::{Held, Wish};
 use crate::core::run::naming;
 use crate::core::text::single_line;
@@ -81,9 +81,27 @@ pub fn run_of(wish: &Wish, key: &RunKey, replica: &str) -> PreflightRun {
         replica: Some(single_line(replica, 64)),
         digest: Some(wish.key.object.to_string()),
         held: Some(single_line(&format!("{operation} {}", wish.asked.title), 640)),
+        start: Some(start_of(wish)),
         ..PreflightRunSpec::default()
     };
     let mut run = PreflightRun::new(&key.name, spec);
     run.metadata.namespace = Some(key.namespace.clone());
     run
+}
+
+/// Groups of kinds whose specs say at what an experiment is aimed, and hold nothing that is not for everybody to read who may read runs.
+const EXPERIMENTS: [&str; 4] = ["chaos-mesh.org", "litmuschaos.io", "chaos.datadoghq.com", "chaosblade.io"];
+
+fn start_of(wish: &Wish) -> RunStart {
+    let asked = &wish.asked;
+    let experiment = EXPERIMENTS.contains(&asked.resource.group.as_str());
+    RunStart {
+        group: asked.resource.group.clone(),
+        resource: asked.resource.resource.split('/').next().unwrap_or_default().to_owned(),
+        kind: asked.kind.clone(),
+        namespace: asked.namespace.clone(),
+        name: asked.name.clone(),
+        create: asked.operation == Operation::Create,
+        spec: asked.object.get("spec").filter(|spec| experiment && spec.is_object()).cloned(),
+    }
 }

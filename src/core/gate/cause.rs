@@ -157,7 +157,9 @@ pub(super) fn cause(
         Severity::Advisory => Response::Warn,
     };
     // A place is granted while the request waits, and only so: that it has none yet is no finding of the check.
-    let response = if state.reason == passing::AWAITING_PLACE { Response::Hold } else { answer(&gate.respond, kind, curable) };
+    let awaits = state.reason == passing::AWAITING_PLACE;
+    let response = if awaits { Response::Hold } else { answer(&gate.respond, kind, curable) };
+    let by_evaluation = !awaits && state.results.first().is_none_or(|worst| worst.reason != passing::NO_PLACE);
     Cause {
         check: name,
         target: worst.map(|o| o.target.clone()),
@@ -168,7 +170,7 @@ pub(super) fn cause(
         response: response.min(ceiling),
         curable,
         priority: Some(check.priority),
-        of: vec![CheckName { namespace: check.namespace.clone(), name: check.name.clone() }],
+        of: by_evaluation.then(|| CheckName { namespace: check.namespace.clone(), name: check.name.clone() }).into_iter().collect(),
         ..Cause::of(gate, kind)
     }
 }

@@ -130,10 +130,12 @@ pub(super) fn settle(
     let key = HoldKey { gate: judgement.gate.clone(), object: digest.unwrap_or(Digest(0)), requester: request.user.name.to_owned() };
     let allowed = SignedDuration::from_secs(i64::from(judgement.hold_seconds));
     let held = digest.and_then(|_| holds.held(&key)).filter(|held| now.duration_since(held.since) < allowed + AFTERWARDS);
+    let evaluated = judgement.causes.iter().any(|cause| cause.response == Response::Hold && !cause.of.is_empty());
     let outcome = match &held {
         _ if digest.is_none() => Outcome::Impossible("the object is too large to be judged by a run"),
         _ if request.dry_run => Outcome::DryRun,
-        Some(Held { ended: Some(verdict @ (VerdictName::Failing | VerdictName::Unknown)), .. }) => Outcome::Ended(*verdict),
+        // Where a place is all that is missing, what the run evaluated says nothing of it.
+        Some(Held { ended: Some(verdict @ (VerdictName::Failing | VerdictName::Unknown)), .. }) if evaluated => Outcome::Ended(*verdict),
         Some(held) if now.duration_since(held.since) >= allowed => Outcome::Over,
         _ if does_not_wait(request.user.name) => Outcome::Account,
         None if request.cannot_wait.is_some() => Outcome::Impossible(request.cannot_wait.unwrap_or_default()),

@@ -1,0 +1,198 @@
+//! The shell: watches, publishes, grants.
+
+use super::granting::{Granting, Seen};
+use super::kinds::Kinds;
+use super::ledger::{Ledger, resources};
+use crate::api::PreflightRun;
+use crate::clock;
+use crate::cluster::apply::{FIELD_MANAGER, ObjectRef};
+use crate::cluster::client::call;
+use crate::cluster::contact::Contact;
+use crate::cluster::lease::Role;
+use crate::cluster::snapshot::Snapshot;
+use crate::cluster::watch::{Change, watch};
+use crate::core::gate::{CheckFacts, CheckNamespace, Gate, GateKey, Resource, Which, World};
+use crate::core::starts::Book;
+use crate::telemetry::metrics::Metrics;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher::Config;
+use kube::{Api, Client};
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch as tokio_watch};
+use tokio_util::sync::CancellationToken;
+
+/// How many changes of watched objects may wait.
+const QUEUE: usize = 1024;
+/// How long changes are collected before they are looked at: a burst costs one look.
+const COLLECT: Duration = Duration::from_millis(10);
+/// How often it is looked although nothing is new: gates and checks come and go, and places end.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// The same, while a grant of this replica may be used at any moment.
+const LOOK_SOON: SignedDuration = SignedDuration::from_millis(200);
+
+/// What the controller works with.
+pub struct StartsController {
+    /// The API server.
+    pub client: Client,
+    /// Proof that it is there.
+    pub contact: Contact,
+    /// Gates and checks; and where is published what is known of starts.
+    pub snapshot: Snapshot,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Whether this replica leads.
+    pub role: tokio_watch::Receiver<Role>,
+    /// This process, as it is named in the runs that it asks for.
+    pub replica: Arc<str>,
+}
+
+struct Shell {
+    context: StartsController,
+    kinds: Kinds,
+    ledger: Ledger,
+    /// The gates whose checks count starts.
+    gates: HashMap<GateKey, Arc<Gate>>,
+    books: HashMap<GateKey, Arc<Book>>,
+    granting: Option<Granting>,
+    /// When gates were looked through last.
+    chosen: Option<Timestamp>,
+}
+
+/// Runs until shutdown.
+pub async fn run(context: StartsController, shutdown: CancellationToken) {
+    let (said_in, mut said) = mpsc::channel(QUEUE);
+    let mut shell = Shell {
+        kinds: Kinds::new(context.client.clone(), context.contact.clone(), said_in),
+        ledger: Ledger::new(context.replica.clone()),
+        gates: HashMap::new(),
+        books: HashMap::new(),
+        granting: None,
+        chosen: None,
+        context,
+    };
+    let mut role = shell.context.role.clone();
+    let mut runs = shell.runs();
+    let mut again = Some(clock::now());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Ok(()) = role.changed() => {
+                shell.granting = match &*role.borrow_and_update() {
+                    Role::Leader(leadership) => Some(Granting::new(leadership.clone())),
+                    Role::Follower => None,
+                };
+                // A leader must have read all runs since the one before it ended: the watch begins again, with a list.
+                if shell.granting.is_some() {
+                    shell.ledger.read = false;
+                    runs = shell.runs();
+                }
+            }
+            () = clock::wake(again) => {}
+            Some(change) = runs.next() => shell.ledger.take(change),
+            Some(one) = said.recv() => shell.kinds.take(one, clock::now()),
+            answer = shell.kinds.answered() => shell.kinds.answer(answer, clock::now()),
+            ended = ended(&mut shell.granting) => {
+                if let Some(granting) = &mut shell.granting {
+                    granting.take(ended);
+                }
+            }
+        }
+        // A burst of changes is one look.
+        clock::sleep(COLLECT).await;
+        while let Ok(one) = said.try_recv() {
+            shell.kinds.take(one, clock::now());
+        }
+        again = shell.look();
+    }
+}
+
+async fn ended(granting: &mut Option<Granting>) -> super::granting::Ended {
+    match granting {
+        Some(granting) => granting.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Shell {
+    fn runs(&self) -> BoxStream<'static, Change<PreflightRun>> {
+        watch(Api::all(self.context.client.clone()), Config::default(), self.context.contact.clone()).boxed()
+    }
+
+    /// Looks at everything. Returns when to look again.
+    fn look(&mut self) -> Option<Timestamp> {
+        let now = clock::now();
+        if self.chosen.is_none_or(|at| now.duration_since(at).abs() >= LOOK_EVERY) {
+            self.chosen = Some(now);
+            self.choose(now);
+        }
+        let snapshot = &self.context.snapshot;
+        let namespaces = snapshot.namespaces();
+        self.books =
+            self.gates.values().map(|gate| (gate.key.clone(), Arc::new(self.ledger.book(gate, &self.kinds, &namespaces, now)))).collect();
+        snapshot.publish_starts(self.books.clone());
+        for (held, uid) in self.ledger.used() {
+            let object = ObjectRef::of::<PreflightRun>(Some(&held.namespace), &held.name);
+            clock::spawn(tell_use(self.context.client.clone(), object, uid.to_owned()));
+        }
+        let times = snapshot.times(now);
+        if let Some(times) = times {
+            self.ledger.tidy(times);
+            self.grant(now);
+        }
+        let soon = times.is_some_and(|times| self.ledger.awaits_use(times));
+        now.checked_add(if soon { LOOK_SOON } else { LOOK_EVERY }).ok()
+    }
+
+    /// Finds the gates whose checks count starts.
+    fn choose(&mut self, now: Timestamp) {
+        let snapshot = &self.context.snapshot;
+        let (gates, facts, namespaces) = (snapshot.gates(), snapshot.checks(), snapshot.namespaces());
+        let counts = |gate: &Gate| {
+            let references = gate.checks.iter().chain(gate.at_least.iter().flat_map(|group| &group.of));
+            references.into_iter().any(|reference| {
+                let found = |namespace: &str| match &reference.which {
+                    Which::Named(name) => facts.named(namespace, name).is_some_and(|fact| counts_starts(&fact)),
+                    Which::Selected(selector) => facts.selected(namespace, selector).iter().any(|fact| counts_starts(fact)),
+                };
+                match &reference.place {
+                    CheckNamespace::Fixed(namespace) => found(namespace),
+                    CheckNamespace::OfRequest => namespaces.keys().any(|namespace| found(namespace)),
+                }
+            })
+        };
+        self.gates = gates.all.iter().filter(|gate| counts(gate)).map(|gate| (gate.key.clone(), gate.clone())).collect();
+        let wanted: BTreeSet<Resource> = self.gates.values().flat_map(|gate| resources(gate)).collect();
+        self.kinds.want(&wanted, now);
+    }
+
+    fn grant(&mut self, now: Timestamp) {
+        let snapshot = &self.context.snapshot;
+        let facts = snapshot.checks();
+        let (Some(granting), Some(times)) = (&mut self.granting, snapshot.times(now)) else { return };
+        if !self.ledger.read || !granting.leadership.holds() || !facts.freshness().proved(now) {
+            return;
+        }
+        let seen = Seen { ledger: &self.ledger, gates: &self.gates, books: &self.books, snapshot, facts: &facts, times, now };
+        granting.look(&seen, &self.context.client, &self.context.metrics);
+    }
+}
+
+fn counts_starts(fact: &crate::core::gate::CheckFact) -> bool {
+    fact.of_request.as_ref().is_some_and(|check| check.counts_starts())
+}
+
+/// Tells which object a grant for a generated name was used for. If that is lost, the place counts until it ends, besides the object.
+async fn tell_use(client: Client, run: ObjectRef, uid: String) {
+    let api: Api<PreflightRun> = Api::namespaced(client, run.namespace.as_deref().unwrap_or_default());
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({ "status": { "grant": { "usedBy": uid } } }));
+    if let Err(error) = call(api.patch_status(&run.name, &params, &patch)).await {
+        tracing::warn!(run = run.name, %error, "cannot tell that a place is taken: it counts until it ends");
+    }
+}

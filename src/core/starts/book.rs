@@ -1,0 +1,207 @@
+//! What is known of the starts of one gate: what the watches show, what was granted, and what is remembered.
+
+use super::{Life, STORED_WITHIN, Times};
+use crate::core::gate::Resource;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What an object's start is aimed at: words that are equal for equal targets. `None`: it could not be told.
+pub type Targets = Option<Arc<[Arc<str>]>>;
+
+/// An object, as it is needed to tell what it is aimed at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aim {
+    /// Its API group.
+    pub group: Arc<str>,
+    /// Its kind.
+    pub kind: Arc<str>,
+    /// Its namespace.
+    pub namespace: Option<Arc<str>>,
+    /// The object, without what is not needed.
+    pub object: Value,
+}
+
+/// An object of a kind that the gate holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// Its resource, without a subresource.
+    pub resource: Arc<Resource>,
+    /// Its namespace.
+    pub namespace: Option<Arc<str>>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its uid.
+    pub uid: Arc<str>,
+    /// How it stands.
+    pub life: Life,
+    /// When it was started, as far as is known.
+    pub since: Timestamp,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who started it, if that is remembered.
+    pub requester: Option<Arc<str>>,
+    /// What it is aimed at, if that can be told.
+    pub aim: Option<Arc<Aim>>,
+}
+
+/// What a request would start.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The resource, without a subresource.
+    pub resource: Arc<Resource>,
+    /// The object's namespace.
+    pub namespace: Option<Arc<str>>,
+    /// The object's name; `None`: the API server makes it up.
+    pub name: Option<Arc<str>>,
+    /// Whether the object is made, and not changed.
+    pub create: bool,
+}
+
+impl Subject {
+    fn is(&self, object: &Started) -> bool {
+        self.name.as_ref() == Some(&object.name) && self.namespace == object.namespace && self.resource == object.resource
+    }
+}
+
+/// Remembers the one use of a grant for a generated name. Clones remember the same.
+#[derive(Clone, Debug, Default)]
+pub struct UseOnce(Arc<(AtomicU64, OnceLock<Box<str>>)>);
+
+impl UseOnce {
+    /// Uses it for an object or, if that has no uid yet, a request. True for the first, and again for the same one: several checks ask for one request.
+    pub fn take(&self, uid: &str) -> bool {
+        self.0.1.get_or_init(|| uid.into()).as_ref() == uid
+    }
+
+    /// Which object or request it was used for.
+    pub fn used_by(&self) -> Option<&str> {
+        self.0.1.get().map(AsRef::as_ref)
+    }
+
+    /// Whether this is asked for the first time since it was used: whoever tells of it does so once.
+    pub fn tell(&self) -> bool {
+        self.used_by().is_some() && self.0.0.swap(1, Ordering::AcqRel) == 0
+    }
+}
+
+/// A place that was granted.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The run that has it, by its uid.
+    pub run: Arc<str>,
+    /// What may be started.
+    pub subject: Subject,
+    /// What tells its object and requester from others.
+    pub digest: Arc<str>,
+    /// Who may start it.
+    pub requester: Arc<str>,
+    /// What it is aimed at, if that can be told.
+    pub aim: Option<Arc<Aim>>,
+    /// The replica that held the request.
+    pub replica: Arc<str>,
+    /// When it was granted, of the API server's time.
+    pub since: Timestamp,
+    /// Until when it may be used.
+    pub until: Timestamp,
+    /// The object that it was used for, if the run says so.
+    pub used_by: Option<Arc<str>>,
+    /// Its one use, at the replica that held the request.
+    pub once: UseOnce,
+}
+
+impl Place {
+    /// Whether what is admitted by it may still come to be stored.
+    pub fn pending(&self, times: Times) -> bool {
+        times.earliest < self.until.saturating_add(STORED_WITHIN).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether a start may pass by it.
+    pub fn usable(&self, times: Times) -> bool {
+        times.latest < self.until
+    }
+
+    /// Whether the object speaks for itself: nothing more can come of the grant while it is there.
+    fn came_true(&self, object: &Started) -> bool {
+        match (&self.subject.name, &self.used_by) {
+            (None, used_by) => used_by.as_ref() == Some(&object.uid),
+            // One that runs takes the place, whoever made it. One that is over keeps the name; but only if it came after the grant nothing more can: creation is
+            // dated by whole seconds.
+            (Some(_), _) => self.subject.is(object) && (object.life.runs() || (self.subject.create && object.created > self.since)),
+        }
+    }
+}
+
+/// A start that is remembered after its object is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PastStart {
+    /// The object's uid.
+    pub uid: Arc<str>,
+    /// Who started it, if that is known.
+    pub requester: Option<Arc<str>>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// When it ended; `None`: it had not yet.
+    pub finished: Option<Timestamp>,
+}
+
+/// What is remembered: the latest starts, and when the latest was of those that are forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Past {
+    /// The latest starts, in any order.
+    pub starts: Vec<PastStart>,
+    /// The latest start and end of all that are no longer among them: whoever is not among them may have been that one.
+    pub forgotten: Option<Timestamp>,
+}
+
+/// What is known of the starts of one gate.
+#[derive(Clone, Debug)]
+pub struct Book {
+    /// This replica.
+    pub replica: Arc<str>,
+    /// Why something that the gate holds cannot be seen; then nothing can be told.
+    pub unread: Option<Arc<str>>,
+    /// The objects of the kinds that it holds, in any order.
+    pub objects: Vec<Arc<Started>>,
+    /// The places that were granted and may still be taken.
+    pub places: Vec<Place>,
+    /// What is remembered.
+    pub past: Past,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { replica: "".into(), unread: None, objects: Vec::new(), places: Vec::new(), past: Past::default() }
+    }
+}
+
+impl Book {
+    /// The places of which nothing is seen yet.
+    pub fn open_places(&self, times: Times) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter(move |place| place.pending(times) && !self.objects.iter().any(|object| place.came_true(object)))
+    }
+
+    /// The same, with places that are not seen yet.
+    #[must_use]
+    pub fn with(&self, unseen: impl IntoIterator<Item = Place>, times: Times) -> Self {
+        let mut book = self.clone();
+        for place in unseen {
+            // A run has one place.
+            if !book.places.iter().any(|known| known.run == place.run && known.pending(times)) {
+                book.places.push(place);
+            }
+        }
+        book
+    }
+
+    /// The grant by which a request may pass: one for the same object and requester, which is what the digest tells. One for a generated name is used
+    /// once, at the replica that asked. `uid` is the object's, or the request's.
+    pub fn pass(&self, named: bool, digest: &str, replica: &str, uid: &str, times: Times) -> Option<&Place> {
+        self.places.iter().find(|place| {
+            place.usable(times)
+                && *place.digest == *digest
+                && (named || (*place.replica == *replica && place.used_by.as_deref().is_none_or(|by| by == uid) && place.once.take(uid)))
+        })
+    }
+}

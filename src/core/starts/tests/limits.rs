@@ -1,0 +1,205 @@
+//! What the limits say.
+
+use crate::core::gate::Resource;
+use crate::core::starts::{
+    Aim, Asking, Book, Finding, Life, Limit, Past, PastStart, Per, Place, STORED_WITHIN, Since, Started, Subject, Targets, Times, USABLE,
+    UseOnce, find,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn times(seconds: i64) -> Times {
+    Times { earliest: at(seconds), latest: at(seconds) }
+}
+
+fn resource() -> Arc<Resource> {
+    Arc::new(Resource { group: "chaos-mesh.org".to_owned(), resource: "podchaos".to_owned() })
+}
+
+fn started(name: &str, life: Life, since: i64) -> Started {
+    Started {
+        resource: resource(),
+        namespace: Some("shop".into()),
+        name: name.into(),
+        uid: name.into(),
+        life,
+        since: at(since),
+        created: at(since),
+        requester: Some("jane".into()),
+        aim: None,
+    }
+}
+
+fn place(name: Option<&str>, since: i64) -> Place {
+    Place {
+        run: name.unwrap_or("run").into(),
+        subject: Subject { resource: resource(), namespace: Some("shop".into()), name: name.map(Into::into), create: true },
+        digest: "d".into(),
+        requester: "jane".into(),
+        aim: None,
+        replica: "one".into(),
+        since: at(since),
+        until: at(since).checked_add(USABLE).unwrap(),
+        used_by: None,
+        once: UseOnce::default(),
+    }
+}
+
+fn book(objects: impl IntoIterator<Item = Started>, places: impl IntoIterator<Item = Place>) -> Book {
+    Book { objects: objects.into_iter().map(Arc::new).collect(), places: places.into_iter().collect(), ..Book::default() }
+}
+
+fn nothing(_: &Aim) -> Targets {
+    None
+}
+
+fn asking(who: &str) -> Asking<'static> {
+    Asking { requester: who.into(), targets: None, resolve: &nothing, digest: None }
+}
+
+fn concurrency(max: u32, per: Per) -> Limit {
+    Limit::Concurrency { max, per }
+}
+
+fn cooldown(seconds: i64, since: Since, per: Per) -> Limit {
+    Limit::Cooldown { wait: SignedDuration::from_secs(seconds), since, per }
+}
+
+fn has_room(limit: Limit, book: &Book, who: &str, now: i64) -> bool {
+    matches!(find(limit, book, &asking(who), times(now)), Finding::Room(..))
+}
+
+fn refusal(limit: Limit, book: &Book, now: i64) -> (String, Option<Timestamp>) {
+    match find(limit, book, &asking("jane"), times(now)) {
+        Finding::None { message, until, .. } => (message, until),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_runs_and_what_was_granted_takes_places_and_what_is_over_does_not() {
+    let limit = concurrency(2, Per::Gate);
+    let running = book([started("a", Life::Running, 0)], []);
+    assert!(has_room(limit, &running, "jane", 10));
+    let and_granted = book([started("a", Life::Running, 0)], [place(Some("b"), 0)]);
+    assert!(!has_room(limit, &and_granted, "jane", 10));
+    let (message, _) = refusal(limit, &and_granted, 10);
+    assert_eq!(message, "2 starts are active, 2 may be: podchaos shop/a, 1 just admitted");
+    let over = book([started("a", Life::Over(None), 0), started("b", Life::Idle, 0), started("c", Life::Running, 0)], []);
+    assert!(has_room(limit, &over, "jane", 10));
+}
+
+#[test]
+fn a_grant_and_its_object_are_one_and_a_grant_that_comes_to_nothing_ends() {
+    let limit = concurrency(2, Per::Gate);
+    assert!(has_room(limit, &book([started("a", Life::Running, 3)], [place(Some("a"), 1)]), "jane", 5));
+    let last = USABLE.as_secs() + STORED_WITHIN.as_secs();
+    let granted = book([started("a", Life::Running, 0)], [place(Some("b"), 0)]);
+    assert!(!has_room(limit, &granted, "jane", last - 1));
+    assert!(has_room(limit, &granted, "jane", last));
+}
+
+#[test]
+fn a_name_that_is_taken_ends_its_grant_unless_it_was_there_before_or_is_free_again() {
+    let limit = concurrency(1, Per::Gate);
+    let ended = |created| book([started("a", Life::Over(None), created)], [place(Some("a"), 5)]);
+    assert!(has_room(limit, &ended(6), "jane", 8), "it came of the grant, and keeps the name");
+    assert!(!has_room(limit, &ended(5), "jane", 8), "it may have been there before");
+    assert!(!has_room(limit, &book([], [place(Some("a"), 5)]), "jane", 8), "it was deleted: another may come of the grant");
+    let mut update = place(Some("a"), 5);
+    update.subject.create = false;
+    assert!(!has_room(limit, &book([started("a", Life::Over(None), 6)], [update]), "jane", 8), "it may be started again");
+}
+
+#[test]
+fn a_grant_for_a_generated_name_ends_with_the_object_that_it_was_used_for_and_no_other() {
+    let limit = concurrency(2, Per::Gate);
+    let mut used = place(None, 0);
+    assert!(!has_room(limit, &book([started("x-1", Life::Running, 1)], [used.clone()]), "jane", 5));
+    used.used_by = Some("x-1".into());
+    assert!(has_room(limit, &book([started("x-1", Life::Running, 1)], [used]), "jane", 5));
+}
+
+#[test]
+fn of_each_requester_and_who_is_not_known_is_everybody() {
+    let limit = concurrency(1, Per::Requester);
+    let jane = book([started("a", Life::Running, 0)], []);
+    assert!(!has_room(limit, &jane, "jane", 5));
+    assert!(has_room(limit, &jane, "joe", 5));
+    let unknown = book([Started { requester: None, ..started("a", Life::Running, 0) }], []);
+    assert!(!has_room(limit, &unknown, "joe", 5));
+    assert!(refusal(limit, &unknown, 5).0.contains("not known who started them"));
+}
+
+#[test]
+fn of_each_target_and_what_cannot_be_told_is_unknown_or_counts() {
+    let limit = concurrency(1, Per::Target);
+    assert!(matches!(find(limit, &Book::default(), &asking("jane"), times(0)), Finding::Unknown(_)));
+    let told = Asking { targets: Some([Arc::from("shop/cart")].into()), ..asking("jane") };
+    assert!(matches!(find(limit, &book([started("a", Life::Running, 0)], []), &told, times(0)), Finding::None { .. }));
+    assert!(matches!(find(limit, &Book::default(), &told, times(0)), Finding::Room(..)));
+}
+
+#[test]
+fn a_cooldown_says_how_many_seconds_are_left() {
+    let limit = cooldown(60, Since::Start, Per::Gate);
+    assert!(has_room(limit, &Book::default(), "jane", 0));
+    let one = book([started("a", Life::Running, 0)], []);
+    assert_eq!(refusal(limit, &one, 20), ("the last one started 20 s ago: 40 s of 60 s are left".to_owned(), Some(at(60))));
+    assert!(!has_room(limit, &one, "jane", 59));
+    assert!(has_room(limit, &one, "jane", 60));
+    assert!(!has_room(limit, &book([], [place(Some("b"), 10)]), "jane", 20), "what was granted counts as started");
+    assert!(has_room(limit, &book([started("a", Life::Idle, 0)], []), "jane", 1));
+}
+
+#[test]
+fn a_cooldown_since_the_end_waits_for_the_end() {
+    let limit = cooldown(60, Since::Finish, Per::Gate);
+    assert!(refusal(limit, &book([started("a", Life::Running, 0)], []), 500).0.contains("has not ended"));
+    assert!(refusal(limit, &book([], [place(Some("b"), 0)]), 5).0.contains("admitted just now"));
+    let ended = book([started("a", Life::Over(Some(at(30))), 0)], []);
+    assert!(!has_room(limit, &ended, "jane", 89));
+    assert!(has_room(limit, &ended, "jane", 90));
+}
+
+#[test]
+fn what_is_remembered_counts_and_what_is_forgotten_may_have_been_anybody() {
+    let limit = cooldown(60, Since::Start, Per::Requester);
+    let past = |forgotten| Past {
+        starts: vec![PastStart { uid: "x".into(), requester: Some("jane".into()), started: at(100), finished: None }],
+        forgotten,
+    };
+    let known = Book { past: past(None), ..Book::default() };
+    assert!(!has_room(limit, &known, "jane", 110));
+    assert!(has_room(limit, &known, "joe", 110));
+    let full = Book { past: past(Some(at(90))), ..Book::default() };
+    assert!(!has_room(limit, &full, "joe", 110));
+    assert!(has_room(limit, &full, "joe", 150));
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown() {
+    let unread = Book { unread: Some("no right to watch podchaos".into()), ..Book::default() };
+    assert_eq!(
+        find(concurrency(9, Per::Gate), &unread, &asking("jane"), times(0)),
+        Finding::Unknown("no right to watch podchaos".to_owned())
+    );
+}
+
+#[test]
+fn a_grant_for_a_name_passes_anywhere_and_one_for_a_generated_name_once_where_it_was_asked_for() {
+    let named = book([], [place(Some("a"), 0)]);
+    assert!(named.pass(true, "d", "two", "u1", times(1)).is_some());
+    assert!(named.pass(true, "d", "one", "u2", times(1)).is_some());
+    assert!(named.pass(true, "other", "one", "u2", times(1)).is_none());
+    assert!(named.pass(true, "d", "one", "u2", times(USABLE.as_secs())).is_none(), "it has run out");
+    let generated = book([], [place(None, 0)]);
+    assert!(generated.pass(false, "d", "two", "u1", times(1)).is_none());
+    assert!(generated.pass(false, "d", "one", "u1", times(1)).is_some());
+    assert!(generated.pass(false, "d", "one", "u1", times(1)).is_some(), "another check asks for the same");
+    assert!(generated.pass(false, "d", "one", "u2", times(1)).is_none());
+}

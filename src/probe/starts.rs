@@ -1,0 +1,96 @@
+//! What `cooldown` and `concurrency` share: they ask what is known of the starts of the gate that asks, and need a place that was granted.
+
+use super::live::{Asked, TargetRule};
+use super::objects::NOT_SYNCED;
+use crate::api::StartsPer;
+use crate::api::conditions::passing::{AWAITING_PLACE, NO_PLACE};
+use crate::core::gate::{Ask, hold_key};
+use crate::core::observation::{NO_DATA, Observation, Outcome};
+use crate::core::starts::{Asking, Finding, Limit, Per, Targets, find};
+use crate::core::text::single_line;
+use crate::core::touch::{Cluster, Gated, Touch, resolve, touch};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The longest name of a requester that a run has.
+const MAX_REQUESTER: usize = 256;
+
+/// Reason of a Pass: the leader has granted a place.
+pub const PLACE_GRANTED: &str = "PlaceGranted";
+/// Reason of a Pass: there is a place, and nothing will be stored.
+pub const ROOM: &str = "Room";
+
+pub(super) const fn per(per: StartsPer) -> Per {
+    match per {
+        StartsPer::Gate => Per::Gate,
+        StartsPer::Target => Per::Target,
+        StartsPer::Requester => Per::Requester,
+    }
+}
+
+/// What is seen without a request.
+pub(super) fn unasked() -> Observation {
+    Observation::error("", NO_DATA, "it can be told of a request only")
+}
+
+/// What is seen of one start.
+pub(super) fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
+    let Asked { ask, .. } = asked;
+    let target = ask.gate.to_string();
+    let Some(book) = ask.world.starts(ask.gate) else {
+        return Observation::error(target, NOT_SYNCED, "the operator has not read yet what this gate admitted");
+    };
+    let Some(times) = ask.world.times(ask.now) else {
+        return Observation::error(target, NOT_SYNCED, "the operator has not yet compared its clock with the API server's");
+    };
+    let digest = hold_key(ask.gate, ask.request).map(|key| format!("{:032x}", key.digest()));
+    let named = !ask.request.generated_name;
+    // Nothing comes of a dry run, so it needs no place, and must not use one up.
+    if let (Some(digest), false) = (&digest, ask.request.dry_run)
+        && book.pass(named, digest, &book.replica, uid(ask), times).is_some()
+    {
+        return Observation::new(target, Outcome::Pass, PLACE_GRANTED, "a place was granted");
+    }
+    let asking = Asking {
+        requester: single_line(ask.request.user.name, MAX_REQUESTER).into(),
+        targets: asked.touch.and_then(|touch| workloads(touch, asked.cluster)),
+        resolve: &|aim| {
+            let gated = Gated { group: &aim.group, kind: &aim.kind, namespace: aim.namespace.as_deref(), object: &aim.object };
+            touch(&gated).ok().and_then(|touch| workloads(&touch, asked.cluster))
+        },
+        digest: digest.map(Into::into),
+    };
+    match find(limit, &book, &asking, times) {
+        Finding::Room(value, required) if ask.request.dry_run => {
+            Observation::new(target, Outcome::Pass, ROOM, "there is a place").measured(value, required)
+        }
+        Finding::Room(value, required) => {
+            Observation::error(target, AWAITING_PLACE, "there is a place, which the operator's leader has yet to grant")
+                .measured(value, required)
+        }
+        Finding::None { value, required, message, .. } => {
+            Observation::new(target, Outcome::Fail, NO_PLACE, message).measured(value, required)
+        }
+        Finding::Unknown(message) => Observation::error(target, NO_DATA, message),
+    }
+}
+
+/// The workloads of the pods that may be hit; none is not known to be none.
+fn workloads(touch: &Touch, cluster: &dyn Cluster) -> Targets {
+    let touched = resolve(touch, cluster).ok()?;
+    let words: Arc<[Arc<str>]> = touched.workloads().keys().map(|workload| Arc::from(format!("{workload:?}"))).collect();
+    (!words.is_empty()).then_some(words)
+}
+
+/// What a check's `targets` are: what the experiment selects, if that is asked about.
+pub(super) const fn targets(limit: Limit) -> TargetRule {
+    match limit {
+        Limit::Concurrency { per: Per::Target, .. } | Limit::Cooldown { per: Per::Target, .. } => TargetRule::Gated,
+        Limit::Concurrency { .. } | Limit::Cooldown { .. } => TargetRule::None,
+    }
+}
+
+/// What tells this one try from others: the object's uid, which the API server makes before it asks; else the request's.
+fn uid<'a>(ask: &Ask<'a>) -> &'a str {
+    ask.request.object.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()).unwrap_or(ask.request.uid)
+}
