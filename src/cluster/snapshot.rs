@@ -9,6 +9,7 @@ use crate::core::gate::{CheckFact, CheckFacts, Gate, GateKey, Held, Holds, Resou
 use crate::core::selector::Selector;
 use crate::core::starts::{Book, Times};
 use crate::core::watched::{Published, WatchKey};
+use crate::telemetry::metrics::Verdicts;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -178,6 +179,15 @@ impl Snapshot {
     /// Whether the namespaces were read.
     pub fn namespaces_complete(&self) -> bool {
         self.0.namespaces_complete.load(Ordering::Acquire)
+    }
+}
+
+impl Verdicts for Snapshot {
+    fn each(&self, tell: &mut dyn FnMut(&str, &str, &'static str)) {
+        for slot in self.0.checks.load().by_namespace.values().flat_map(BTreeMap::values) {
+            let fact = slot.load();
+            tell(&fact.namespace, &fact.name, fact.state.verdict.as_str());
+        }
     }
 }
 

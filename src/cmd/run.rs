@@ -143,6 +143,7 @@ pub(super) async fn execute(args: Args) -> Result<(), String> {
         shutdown: CancellationToken::new(),
         release: CancellationToken::new(),
     };
+    shared.metrics.verdicts_are_told_by(Arc::new(shared.snapshot.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %args.listen, namespace = args.namespace, environment = args.environment, "starting");
     let mut tasks = JoinSet::new();
     let electing = start(&args, &shared, lifetimes, webhook, &mut tasks)?;

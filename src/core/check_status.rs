@@ -1,6 +1,7 @@
 //! The status of a check from its state, and whether it is worth a write.
 
 use super::observation::{Observation, Outcome};
+use super::packed::Pack;
 use super::text::{MAX_MESSAGE_CHARS, single_line, weight};
 use super::verdict::{MAX_RESULTS, State, Transition, Verdict};
 use crate::api::conditions::{PASSING, Wanted, get, passing, set};
@@ -52,6 +53,19 @@ pub enum Change {
     Unchanged,
     /// Write this.
     Write(Box<PreflightCheckStatus>),
+}
+
+impl Pack for PreflightCheckStatus {
+    const TYPICAL: &'static str = concat!(
+        r#"{"observedGeneration":1,"conditions":[{"lastTransitionTime":"2026-11-21T12:00:00Z","message":"The check is accepted and evaluated","#,
+        r#""observedGeneration":1,"reason":"Evaluated","status":"True","type":"Ready"},{"lastTransitionTime":"2026-11-21T12:00:00Z","message":"#,
+        r#""1 target passes","observedGeneration":1,"reason":"AllPassed","status":"True","type":"Passing"}],"verdict":"Passing","probe":"rollout","#,
+        r#""lastPassingTime":"2026-11-21T12:00:00Z","term":1,"lastEvaluationTime":"2026-11-21T12:00:00Z","nextEvaluationTime":"#,
+        r#""2026-11-21T12:00:00Z","intervalSeconds":30,"lastDurationMilliseconds":0,"streak":{"passes":1,"failures":0,"errors":0},"summary":"#,
+        r#"{"targets":1,"passing":1,"warning":0,"failing":0,"unknown":0,"truncated":false},"results":[{"target":"Deployment/","outcome":"Pass","#,
+        r#""reason":"","message":"","value":"","required":"","attempts":1,"durationMilliseconds":0,"time":"2026-11-21T12:00:00Z"}],"history":"#,
+        r#"[{"verdict":"Passing","reason":"AllPassed","message":"1 target passes","time":"2026-11-21T12:00:00Z"}]}"#
+    );
 }
 
 /// Compares what is written with what should be. Times, durations and counts of repetitions alone are no change, nor is another term, except

@@ -20,6 +20,7 @@ pub mod netpolicy;
 pub mod observation;
 pub mod overrides;
 pub mod presets;
+pub mod packed;
 pub mod problem;
 pub mod quantity;
 pub mod records;

@@ -22,6 +22,16 @@ const MAX_STATE_CHARS: usize = 1024;
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 
 impl Verdict {
+    /// The word in a status and in a metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passing => "Passing",
+            Self::Warning => "Warning",
+            Self::Failing => "Failing",
+            Self::Unknown => "Unknown",
+        }
+    }
+
     /// Whether it passes, with a warning or without.
     pub const fn passes(self) -> bool {
         matches!(self, Self::Passing | Self::Warning)
@@ -217,6 +227,7 @@ impl State {
             });
         }
         self.history.truncate(limit.min(MAX_RESULTS));
+        self.history.shrink_to_fit();
     }
 }
 
@@ -262,6 +273,8 @@ pub fn settle(settings: &Settings, previous: &State, evaluation: Evaluation, dur
         history: previous.history.clone(),
     };
     state.results.truncate(MAX_RESULTS);
+    // Kept for each of ten thousand checks.
+    state.results.shrink_to_fit();
     state.record(settings.history_limit, now);
     state
 }

@@ -25,7 +25,12 @@ impl Readiness {
     }
 
     fn set(&self, name: &'static str, value: Option<String>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name, value);
+        let ready = value.is_none();
+        let mut conditions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if conditions.insert(name, value).is_none_or(|before| before.is_none() != ready) {
+            let waiting = conditions.iter().filter(|(_, waiting)| waiting.is_some()).map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            tracing::info!(condition = name, ready, waiting_for = waiting, "readiness");
+        }
     }
 
     /// `Ok` with one line for each condition if all hold, else `Err` with the same lines.

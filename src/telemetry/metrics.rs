@@ -1,27 +1,43 @@
 //! The metrics: names of the API documentation, base units, bounded labels. Never a user, an object's name or a uid as label, except the names
 //! of checks and gates themselves.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Which check, and its verdict.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct VerdictLabels {
-    /// The check's namespace.
-    pub namespace: String,
-    /// The check's name.
-    pub name: String,
-    /// Passing, Warning, Failing or Unknown.
-    pub verdict: &'static str,
+/// Where the verdicts of all checks are asked for at each scrape: series of their own would keep each check's names once more.
+pub trait Verdicts: fmt::Debug + Send + Sync {
+    /// Tells the namespace, the name and the verdict of each check.
+    fn each(&self, tell: &mut dyn FnMut(&str, &str, &'static str));
+}
+
+#[derive(Clone, Debug, Default)]
+struct VerdictCollector(Arc<OnceLock<Arc<dyn Verdicts>>>);
+
+impl Collector for VerdictCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = ConstGauge::new(1_i64);
+        let mut family = encoder.encode_descriptor("check_verdict", "1 for the verdict that a check has", None, gauge.metric_type())?;
+        let mut outcome = Ok(());
+        if let Some(verdicts) = self.0.get() {
+            verdicts.each(&mut |namespace, name, verdict| {
+                let labels = [("namespace", namespace), ("name", name), ("verdict", verdict)];
+                let encoded = family.encode_family(&labels).and_then(|encoder| gauge.encode(encoder));
+                outcome = outcome.and(encoded);
+            });
+        }
+        outcome
+    }
 }
 
 /// Which probe, and what it saw.
@@ -96,7 +112,7 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    check_verdict: Family<VerdictLabels, Gauge>,
+    verdicts: VerdictCollector,
     evaluations: Family<EvaluationLabels, Counter>,
     evaluation_duration: Family<ProbeLabels, Histogram>,
     evaluation_lateness: Histogram,
@@ -138,7 +154,7 @@ impl Metrics {
     pub fn new(environment: &str) -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("holdpoint"),
-            check_verdict: Family::default(),
+            verdicts: VerdictCollector::default(),
             evaluations: Family::default(),
             evaluation_duration: Family::new_with_constructor(slow),
             evaluation_lateness: slow(),
@@ -164,15 +180,9 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// The verdict of a check changed, or the check went (`new` is `None`).
-    pub fn verdict(&self, namespace: &str, name: &str, old: Option<&'static str>, new: Option<&'static str>) {
-        let labels = |verdict| VerdictLabels { namespace: namespace.to_owned(), name: name.to_owned(), verdict };
-        if let Some(old) = old.filter(|o| Some(*o) != new) {
-            self.0.check_verdict.remove(&labels(old));
-        }
-        if let Some(new) = new {
-            self.0.check_verdict.get_or_create(&labels(new)).set(1);
-        }
+    /// Where the verdicts of checks are asked for. The first answer to this counts.
+    pub fn verdicts_are_told_by(&self, verdicts: Arc<dyn Verdicts>) {
+        let _ = self.0.verdicts.0.set(verdicts);
     }
 
     /// A probe observed a target.
@@ -279,7 +289,7 @@ impl Inner {
         let r = &mut self.registry;
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("environment", environment.to_owned())]);
         r.register("build", "The version that runs", build);
-        r.register("check_verdict", "1 for the verdict that a check has", self.check_verdict.clone());
+        r.register_collector(Box::new(self.verdicts.clone()));
         r.register("evaluations", "Targets observed", self.evaluations.clone());
         r.register("evaluation_duration_seconds", "How long an evaluation took", self.evaluation_duration.clone());
         r.register("evaluation_lateness_seconds", "How long after its due time an evaluation began", self.evaluation_lateness.clone());

@@ -99,3 +99,16 @@ fn namespaces_are_known_once_they_were_read() {
     snapshot.clone().publish_namespaces(Arc::new(HashMap::from([("shop".to_owned(), Labels::new())])));
     assert!(snapshot.namespaces_complete() && snapshot.namespaces().contains_key("shop"));
 }
+
+#[test]
+fn metrics_show_one_verdict_of_each_check() {
+    let (snapshot, metrics) = (Snapshot::default(), crate::telemetry::metrics::Metrics::default());
+    metrics.verdicts_are_told_by(Arc::new(snapshot.clone()));
+    let verdicts = || metrics.text().lines().filter(|l| l.contains("check_verdict{")).map(str::to_owned).collect::<Vec<_>>();
+    snapshot.publish_checks(vec![fact("shop", "a", Standing::Passing)], &[], true);
+    assert_eq!(verdicts(), [r#"holdpoint_check_verdict{namespace="shop",name="a",verdict="Passing"} 1"#]);
+    snapshot.publish_checks(vec![fact("shop", "a", Standing::Failing)], &[], true);
+    assert_eq!(verdicts(), [r#"holdpoint_check_verdict{namespace="shop",name="a",verdict="Failing"} 1"#]);
+    snapshot.publish_checks(Vec::new(), &gone("a"), true);
+    assert_eq!(verdicts(), Vec::<String>::new());
+}

@@ -75,24 +75,27 @@ struct Known {
 /// All that was asked.
 #[derive(Debug, Default)]
 pub struct Grants {
-    known: HashMap<Access, Known>,
-    waiting: VecDeque<Access>,
-    asked: HashSet<Access>,
-    again: BTreeSet<(Timestamp, Access)>,
+    known: HashMap<Arc<Access>, Known>,
+    waiting: VecDeque<Arc<Access>>,
+    asked: HashSet<Arc<Access>>,
+    again: BTreeSet<(Timestamp, Arc<Access>)>,
 }
 
 impl Grants {
-    /// What is known of a right that a check needs. What is not known will be asked.
-    pub fn permission(&mut self, access: &Access, user: &CheckKey, now: Timestamp) -> Permission {
+    /// What is known of a right that a check needs, and the right as it is kept. What is not known will be asked.
+    pub fn permission(&mut self, access: &Access, user: &CheckKey, now: Timestamp) -> (Permission, Option<&Arc<Access>>) {
         if !self.known.contains_key(access) {
             if self.known.len() >= MAX_KEPT {
-                return Permission::Untold(format!("the operator keeps {MAX_KEPT} permissions and has no room for another"));
+                let message = format!("the operator keeps {MAX_KEPT} permissions and has no room for another");
+                return (Permission::Untold(message), None);
             }
+            let access = Arc::new(access.clone());
             self.waiting.push_back(access.clone());
+            self.known.insert(access, Known::default());
         }
-        let known = self.known.entry(access.clone()).or_default();
+        let Some(known) = self.known.get_mut(access) else { return (Permission::Asked, None) };
         known.users.insert(user.clone());
-        match (known.answer, &known.error) {
+        let permission = match (known.answer, &known.error) {
             (Some((allowed, at)), _) if now.duration_since(at) < BELIEVED => {
                 if allowed {
                     Permission::Allowed
@@ -102,13 +105,16 @@ impl Grants {
             }
             (_, Some(error)) => Permission::Untold(error.clone()),
             _ => Permission::Asked,
-        }
+        };
+        (permission, self.known.get_key_value(access).map(|(shared, _)| shared))
     }
 
     /// The API server answered, or could not be asked. Returns the checks whose permission is another than before.
     pub fn answer(&mut self, access: &Access, answer: Result<bool, String>, now: Timestamp) -> HashSet<CheckKey> {
         self.asked.remove(access);
-        let Some(known) = self.known.get_mut(access) else { return HashSet::new() };
+        let Some((access, _)) = self.known.get_key_value(access) else { return HashSet::new() };
+        let access = access.clone();
+        let Some(known) = self.known.get_mut(&access) else { return HashSet::new() };
         let before = (known.answer.map(|(allowed, _)| allowed), known.error.is_some());
         let pause = match answer {
             Ok(allowed) => {
@@ -123,13 +129,13 @@ impl Grants {
         };
         let changed = before != (known.answer.map(|(allowed, _)| allowed), known.error.is_some());
         let users = if changed { known.users.clone() } else { HashSet::new() };
-        self.again.insert((now.checked_add(pause).unwrap_or(now), access.clone()));
+        self.again.insert((now.checked_add(pause).unwrap_or(now), access));
         users
     }
 
     /// A check needs nothing any more. What nobody needs is forgotten when it would be asked for again: a check that comes back meanwhile need not
     /// wait.
-    pub fn release<'a>(&mut self, user: &CheckKey, accesses: impl Iterator<Item = &'a Access>) {
+    pub fn release(&mut self, user: &CheckKey, accesses: &[Arc<Access>]) {
         for access in accesses {
             if let Some(known) = self.known.get_mut(access) {
                 known.users.remove(user);
@@ -151,7 +157,7 @@ impl Grants {
         while self.asked.len() < MAX_ASKED {
             let Some(access) = self.waiting.pop_front() else { break };
             if self.known.contains_key(&access) && self.asked.insert(access.clone()) {
-                questions.push(access);
+                questions.push(Access::clone(&access));
             }
         }
         questions
@@ -205,6 +211,10 @@ pub fn refusal(access: &Access) -> String {
 mod tests {
     use super::*;
 
+    fn permission(grants: &mut Grants, access: &Access, user: &CheckKey, now: Timestamp) -> Permission {
+        grants.permission(access, user, now).0
+    }
+
     fn access(verb: &'static str, namespace: Option<&str>) -> Access {
         Access {
             account: Account { namespace: "shop".into(), name: "default".into() },
@@ -227,36 +237,36 @@ mod tests {
     #[test]
     fn each_right_is_asked_once_for_all_checks_and_again_after_a_while() {
         let (mut grants, get) = (Grants::default(), access("get", Some("shop")));
-        assert_eq!(grants.permission(&get, &check("a"), at(0)), Permission::Asked);
-        assert_eq!(grants.permission(&get, &check("b"), at(0)), Permission::Asked);
+        assert_eq!(permission(&mut grants, &get, &check("a"), at(0)), Permission::Asked);
+        assert_eq!(permission(&mut grants, &get, &check("b"), at(0)), Permission::Asked);
         assert_eq!((grants.questions(at(0)), grants.questions(at(0))), (vec![get.clone()], Vec::new()));
         assert_eq!(grants.answer(&get, Ok(true), at(1)), [check("a"), check("b")].into());
-        assert_eq!((grants.permission(&get, &check("a"), at(2)), grants.next_wake()), (Permission::Allowed, Some(at(31))));
+        assert_eq!((permission(&mut grants, &get, &check("a"), at(2)), grants.next_wake()), (Permission::Allowed, Some(at(31))));
         assert_eq!((grants.questions(at(30)).len(), grants.questions(at(31))), (0, vec![get.clone()]));
         assert_eq!(grants.answer(&get, Ok(true), at(31)), HashSet::new(), "nothing changed");
         assert_eq!(grants.questions(at(61)), std::slice::from_ref(&get));
         assert_eq!(grants.answer(&get, Ok(false), at(61)).len(), 2);
-        assert_eq!((grants.permission(&get, &check("a"), at(62)), grants.next_wake()), (Permission::Denied, Some(at(66))));
+        assert_eq!((permission(&mut grants, &get, &check("a"), at(62)), grants.next_wake()), (Permission::Denied, Some(at(66))));
     }
 
     #[test]
     fn what_cannot_be_asked_stays_as_it_was_for_five_minutes() {
         let (mut grants, get) = (Grants::default(), access("get", Some("shop")));
-        grants.permission(&get, &check("a"), at(0));
+        permission(&mut grants, &get, &check("a"), at(0));
         grants.questions(at(0));
         grants.answer(&get, Ok(true), at(0));
         grants.answer(&get, Err("no answer".into()), at(30));
-        assert_eq!(grants.permission(&get, &check("a"), at(299)), Permission::Allowed);
-        assert_eq!(grants.permission(&get, &check("a"), at(300)), Permission::Untold("no answer".into()));
+        assert_eq!(permission(&mut grants, &get, &check("a"), at(299)), Permission::Allowed);
+        assert_eq!(permission(&mut grants, &get, &check("a"), at(300)), Permission::Untold("no answer".into()));
     }
 
     #[test]
     fn what_nobody_needs_is_forgotten_and_not_asked_again() {
         let (mut grants, get) = (Grants::default(), access("get", Some("shop")));
-        grants.permission(&get, &check("a"), at(0));
+        permission(&mut grants, &get, &check("a"), at(0));
         grants.questions(at(0));
         grants.answer(&get, Ok(true), at(0));
-        grants.release(&check("a"), [&get].into_iter());
+        grants.release(&check("a"), &[Arc::new(get)]);
         assert_eq!((grants.questions(at(100)), grants.known.len(), grants.next_wake()), (Vec::new(), 0, None));
     }
 

@@ -23,7 +23,7 @@ pub use self::asks::{Answer, Ticket};
 pub use self::messages::{Effect, Input, Output};
 use self::places::Places;
 use self::relations::Relations;
-use self::tracked::{Check, Parsed, Probing, key_of, request_of, revision_of, unevaluated, word};
+use self::tracked::{Check, Parsed, Probing, key_of, request_of, revision_of, unevaluated};
 use super::objects::{CheckKey, KindKey, WatchKey, Watched};
 use super::plan::When;
 use super::sources::{Asker, Found, Reads, Sources};
@@ -35,6 +35,7 @@ use crate::core::clock_offset::Offset;
 use crate::core::coverage::Coverage;
 use crate::core::freshness::{Basis, Revision, Watermark};
 use crate::core::overrides::effective;
+use crate::core::packed::Packed;
 use crate::core::verdict::{CLOCK_TOLERANCE, Evaluation, State, Transition, Verdict, settle};
 use crate::probe::Plan as ProbePlan;
 use crate::telemetry::metrics::Metrics;
@@ -53,13 +54,13 @@ const MAX_ROUNDS: usize = 16;
 enum Item {
     Check(CheckKey),
     Kind(KindKey),
-    Watch(WatchKey),
+    Watch(Box<WatchKey>),
 }
 
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
-    checks: BTreeMap<CheckKey, Check>,
+    checks: BTreeMap<CheckKey, Box<Check>>,
     complete: bool,
     /// Up to which revision the checks were taken in.
     revision: Revision,
@@ -199,7 +200,7 @@ impl Engine {
         }
         for (key, watched) in &mut self.sources.watches {
             watched.clock_was_set_back(now);
-            self.agenda.extend(watched.gives_up_at().map(|at| (at, 0, Item::Watch(key.clone()))));
+            self.agenda.extend(watched.gives_up_at().map(|at| (at, 0, Item::Watch(Box::new(key.clone())))));
         }
         self.sources.grants.clock_was_set_back(now);
         self.sources.publishing.clock_was_set_back(now);
@@ -223,7 +224,7 @@ impl Engine {
                 let Some(watched) = self.sources.watches.get_mut(&key) else { return };
                 self.dirty.extend(watched.take(&key.kind, *change, now));
                 if let Some(at) = watched.gives_up_at() {
-                    self.agenda.insert((at, 0, Item::Watch(key)));
+                    self.agenda.insert((at, 0, Item::Watch(Box::new(key))));
                 }
             }
             Input::Kind(kind, answer) => {
@@ -293,7 +294,6 @@ impl Engine {
             Some(check) if check.uid == uid => {
                 let history = check.state.history.clone();
                 let (announced, sent) = (check.announced, check.sent.take());
-                self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
                 self.forget(&key);
                 self.insert(&key, object, history, announced, now, now);
                 // What is on its way may still arrive.
@@ -324,9 +324,9 @@ impl Engine {
         let request = request_of(&object);
         let requested = request.is_some() && request != check.request && request != check.handled;
         check.request = request;
-        check.seen = object.status.map(Box::new);
+        check.seen = object.status.as_ref().map(Packed::of);
         let sent = check.sent.as_ref();
-        check.contradicted = sent.is_some_and(|sent| check.seen.as_deref() != Some(&*sent.status));
+        check.contradicted = sent.is_some_and(|sent| check.seen.as_ref() != Some(&sent.status));
         if !check.contradicted && sent.is_some_and(|sent| sent.answered) {
             check.sent = None;
         }
@@ -356,7 +356,6 @@ impl Engine {
         // A check that failed, and has not passed for long enough since, is not taken for recovered because a replica starts.
         let written = object.status.as_ref().and_then(|status| restore(status, object.metadata.generation));
         state.recovering = written.is_some_and(|written| written.recovering);
-        self.metrics.verdict(&key.namespace, &key.name, None, Some(word(state.verdict)));
         let (request, revision) = (request_of(&object), revision_of(&object));
         let labels = object.metadata.labels.clone().unwrap_or_default();
         let check = Check {
@@ -376,7 +375,7 @@ impl Engine {
             of_request: None,
             reads: Reads::default(),
             handled: object.status.as_ref().and_then(|s| s.evaluated_at_request.clone()),
-            seen: object.status.map(Box::new),
+            seen: object.status.as_ref().map(Packed::of),
             sent: None,
             contradicted: false,
             announced,
@@ -385,10 +384,10 @@ impl Engine {
             probing: Probing::default(),
             wake: None,
         };
-        self.note_term(check.seen.as_deref());
+        self.note_term(object.status.as_ref());
         self.relations.enter(key, check.plan.as_deref().ok());
         let active = check.active().is_some();
-        self.checks.insert(key.clone(), check);
+        self.checks.insert(key.clone(), Box::new(check));
         self.publish(key);
         self.dirty.extend(self.relations.askers(key).cloned());
         if !active {
@@ -471,7 +470,7 @@ impl Engine {
 
     /// A check may be worth something else than before.
     fn look_at(&mut self, key: &CheckKey, now: Timestamp) {
-        let Some(plan) = self.checks.get(key).and_then(Check::active).cloned() else { return };
+        let Some(plan) = self.checks.get(key).and_then(|check| check.active()).cloned() else { return };
         if let Some(probe) = plan.per_request() {
             return self.look_at_per_request(key, &plan, probe, now);
         }
@@ -565,8 +564,7 @@ impl Engine {
 
     fn remove(&mut self, key: &CheckKey) {
         let askers: Vec<CheckKey> = self.relations.askers(key).cloned().collect();
-        if let Some(check) = self.forget(key) {
-            self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), None);
+        if self.forget(key) {
             self.output.facts.retain(|fact| fact.namespace != key.namespace || fact.name != key.name);
             self.output.removed.push((key.namespace.clone(), key.name.clone()));
             if let Leading::Yes(_, coverage) = &mut self.leading {
@@ -576,13 +574,14 @@ impl Engine {
         }
     }
 
-    fn forget(&mut self, key: &CheckKey) -> Option<Check> {
+    /// Returns whether there was such a check.
+    fn forget(&mut self, key: &CheckKey) -> bool {
         self.cancel_wake(key);
         self.dequeue(key);
-        let mut check = self.checks.remove(key)?;
+        let Some(mut check) = self.checks.remove(key) else { return false };
         self.relations.leave(key, check.plan.as_deref().ok());
         self.sources.release(key, &mut check.reads);
-        Some(check)
+        true
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod engine;
 mod objects;
 mod per_request;
+mod packed_object;
 mod plan;
 mod publishing;
 mod run;

@@ -1,6 +1,7 @@
 //! The watched objects, and which checks look at them.
 
 use super::publishing::Changed;
+use super::packed_object::{PackedObject, types};
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::gate::seconds;
@@ -10,7 +11,7 @@ pub use crate::core::watched::{BROKEN_TOLERANCE, KindKey, WatchKey};
 use crate::probe::{NotSynced, ReadObjects};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{DynamicObject, TypeMeta};
+use kube::api::DynamicObject;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -43,7 +44,9 @@ pub type Objects = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<DynamicObject>>>;
 /// How a check looks at a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest<'a> {
-    /// At one object, of a namespace and name.
+    /// At one target, of a namespace and name.
+    Target(&'a str, &'a str),
+    /// At one object besides the targets.
     One(&'a str, &'a str),
     /// At all.
     All,
@@ -55,11 +58,15 @@ pub enum Interest<'a> {
 #[derive(Debug, Default)]
 pub struct Watched {
     objects: Objects,
+    /// As long as each check looks at the target that it names, objects are here instead.
+    packed: BTreeMap<Arc<str>, BTreeMap<Arc<str>, PackedObject>>,
+    /// Whether somebody looks at more, or did.
+    open: bool,
     synced: bool,
     /// Since when it is broken, and the last error.
     broken: Option<Broken>,
     /// The checks that look at one object, by its namespace and name.
-    by_name: HashMap<Arc<str>, HashMap<Arc<str>, HashSet<CheckKey>>>,
+    by_name: HashMap<Arc<str>, HashMap<Arc<str>, Vec<CheckKey>>>,
     /// The checks that look at all objects.
     by_all: HashSet<CheckKey>,
     /// The checks that are told of nothing.
@@ -86,14 +93,25 @@ pub struct Untold {
 
 impl Watched {
     /// A check looks at something.
-    pub fn subscribe(&mut self, check: &CheckKey, interest: Interest<'_>) {
-        match interest {
-            Interest::One(namespace, name) => {
-                self.by_name.entry(namespace.into()).or_default().entry(name.into()).or_default().insert(check.clone())
+    pub fn subscribe(&mut self, kind: &KindKey, check: &CheckKey, interest: Interest<'_>) {
+        if !self.open && !matches!(interest, Interest::Target(..)) {
+            self.open = true;
+            for (namespace, objects) in std::mem::take(&mut self.packed) {
+                let opened = objects.into_iter().filter_map(|(name, packed)| Some((name, Arc::new(packed.open(kind)?))));
+                self.objects.entry(namespace).or_default().extend(opened);
             }
-            Interest::All => self.by_all.insert(check.clone()),
-            Interest::Quiet => self.quiet.insert(check.clone()),
-        };
+        }
+        match interest {
+            Interest::Target(namespace, name) | Interest::One(namespace, name) => {
+                let checks = self.by_name.entry(namespace.into()).or_default().entry(name.into()).or_default();
+                if !checks.contains(check) {
+                    checks.reserve_exact(1);
+                    checks.push(check.clone());
+                }
+            }
+            Interest::All => drop(self.by_all.insert(check.clone())),
+            Interest::Quiet => drop(self.quiet.insert(check.clone())),
+        }
     }
 
     /// A check looks no longer. Returns whether nobody does.
@@ -102,7 +120,7 @@ impl Watched {
         self.quiet.remove(check);
         self.by_name.retain(|_, names| {
             names.retain(|_, checks| {
-                checks.remove(check);
+                checks.retain(|other| other != check);
                 !checks.is_empty()
             });
             !names.is_empty()
@@ -127,6 +145,7 @@ impl Watched {
         match change {
             Change::Listed(objects) => {
                 self.objects.clear();
+                self.packed.clear();
                 for object in objects {
                     self.put(object, kind);
                 }
@@ -141,12 +160,8 @@ impl Watched {
             }
             Change::Deleted(object) => {
                 let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-                if let Some(objects) = self.objects.get_mut(namespace.as_str()) {
-                    objects.remove(name.as_str());
-                    if objects.is_empty() {
-                        self.objects.remove(namespace.as_str());
-                    }
-                }
+                take_out(&mut self.objects, &namespace, &name);
+                take_out(&mut self.packed, &namespace, &name);
                 self.mended(&namespace, &name)
             }
             Change::Unreadable { namespace, name, .. } => self.mended(&namespace.unwrap_or_default(), &name),
@@ -161,13 +176,20 @@ impl Watched {
 
     fn put(&mut self, mut object: DynamicObject, kind: &KindKey) {
         // The items of a list come without apiVersion and kind.
-        object.types = Some(TypeMeta { api_version: kind.api_version.as_ref().to_owned(), kind: kind.kind.as_ref().to_owned() });
-        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        object.types = Some(types(kind));
+        let namespace = object.namespace().unwrap_or_default();
         let name = object.metadata.name.as_deref().unwrap_or_default().into();
-        match self.objects.get_mut(namespace) {
-            Some(objects) => objects.insert(name, Arc::new(object)),
-            None => self.objects.entry(namespace.into()).or_default().insert(name, Arc::new(object)),
-        };
+        if self.open {
+            put_in(&mut self.objects, &namespace, name, Arc::new(object));
+        } else {
+            put_in(&mut self.packed, &namespace, name, PackedObject::of(object));
+        }
+    }
+
+    /// The target of a name, where each check looks at the one that it names.
+    pub fn target(&self, kind: &KindKey, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
+        let opened = || self.packed.get(namespace)?.get(name)?.open(kind).map(Arc::new);
+        self.objects.get(namespace).and_then(|objects| objects.get(name)).cloned().or_else(opened)
     }
 
     fn mended(&mut self, namespace: &str, name: &str) -> BTreeSet<CheckKey> {
@@ -204,7 +226,7 @@ impl Watched {
         self.broken.as_ref().filter(|_| self.synced).and_then(|b| b.since.checked_add(BROKEN_TOLERANCE).ok())
     }
 
-    /// The objects, unless they cannot be told.
+    /// The objects, unless they cannot be told. Not those that are kept packed: see [`Watched::target`].
     pub fn objects(&self, key: &WatchKey, now: Timestamp) -> Result<&Objects, Untold> {
         let kind = &key.kind.kind;
         let place = key.namespace.as_ref().map_or_else(String::new, |n| format!(" in namespace {n}"));
@@ -221,6 +243,22 @@ impl Watched {
                 let message = format!("{kind} objects{place} cannot be watched{since}: {}", broken.message);
                 Err(Untold { message, forbidden: broken.forbidden, waiting: false })
             }
+        }
+    }
+}
+
+fn put_in<T>(all: &mut BTreeMap<Arc<str>, BTreeMap<Arc<str>, T>>, namespace: &str, name: Arc<str>, object: T) {
+    match all.get_mut(namespace) {
+        Some(objects) => objects.insert(name, object),
+        None => all.entry(namespace.into()).or_default().insert(name, object),
+    };
+}
+
+fn take_out<T>(all: &mut BTreeMap<Arc<str>, BTreeMap<Arc<str>, T>>, namespace: &str, name: &str) {
+    if let Some(objects) = all.get_mut(namespace) {
+        objects.remove(name);
+        if objects.is_empty() {
+            all.remove(namespace);
         }
     }
 }

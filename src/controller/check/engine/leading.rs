@@ -60,7 +60,7 @@ impl Engine {
         for key in keys {
             if let Some(check) = self.checks.get_mut(&key) {
                 // What another told of was told, and its history goes on.
-                let status = check.seen.as_deref();
+                let status = check.seen();
                 check.announced = status.filter(|s| s.observed_generation.is_some()).map(|s| s.verdict).or(check.announced);
                 check.settling_until = now.checked_add(super::SETTLING).unwrap_or(now);
                 if !check.is_probed() {
@@ -79,7 +79,8 @@ impl Engine {
         let Leading::Yes(_, coverage) = &mut self.leading else { return };
         let Some(check) = self.checks.get_mut(key).filter(|check| check.is_probed()) else { return };
         let Some(plan) = check.active().cloned() else { return };
-        let status = check.seen.as_deref();
+        let status = check.seen();
+        let status = status.as_ref();
         let next = status.and_then(|s| s.next_evaluation_time.as_ref()).map(|t| t.0);
         let last = status.and_then(|s| s.last_evaluation_time.as_ref()).map(|t| t.0);
         check.probing.anchor = next.or(last).unwrap_or_else(|| Timestamp::from_second(server.as_second()).unwrap_or(server));
@@ -118,9 +119,9 @@ impl Engine {
     pub(super) fn note_foreign(&mut self, key: &CheckKey) {
         let Leading::Yes(term, coverage) = &self.leading else { return };
         let Some(check) = self.checks.get_mut(key) else { return };
-        let of_another = |status: &PreflightCheckStatus| status.term != Some(*term);
+        let of_another = |status: PreflightCheckStatus| status.term != Some(*term);
         let since = coverage.since();
-        check.probing.foreign = check.revision > since && check.seen.as_deref().is_none_or(of_another);
+        check.probing.foreign = check.revision > since && check.seen().is_none_or(of_another);
     }
 
     /// What this replica vouches for now.
@@ -181,8 +182,8 @@ impl Engine {
 
 /// The transitions that were written go before those that only this replica saw.
 fn continue_history(check: &mut Check, now: Timestamp) {
-    let Some(status) = check.seen.as_deref().filter(|s| s.observed_generation == check.generation) else { return };
+    let Some(status) = check.seen().filter(|s| s.observed_generation == check.generation) else { return };
     let limit = check.plan.as_ref().map_or(0, |plan| plan.settings.history_limit);
     let state = std::sync::Arc::make_mut(&mut check.state);
-    state.continue_history(crate::core::check_status::transitions(status), limit, now);
+    state.continue_history(crate::core::check_status::transitions(&status), limit, now);
 }

@@ -7,7 +7,7 @@
 use super::super::objects::CheckKey;
 use super::super::plan::CheckPlan;
 use super::super::sources::{Asker, Found};
-use super::tracked::{Check, word};
+use super::tracked::Check;
 use super::{Effect, Engine, Leading};
 use crate::api::{ReusePolicy, conditions::passing};
 use crate::core::check_status::restore;
@@ -232,7 +232,7 @@ impl Engine {
             return;
         }
         let Some(plan) = check.active().cloned() else { return };
-        let found = check.seen.as_deref().and_then(|status| restore(status, check.generation));
+        let found = check.seen().and_then(|status| restore(&status, check.generation));
         let history = check.state.history.clone();
         let mut state = found.unwrap_or_else(|| State::unevaluated(passing::NEVER_EVALUATED, "not evaluated yet", history));
         // Whether it applies is for each replica to tell: it needs nothing but what all of them know.
@@ -249,7 +249,6 @@ impl Engine {
         }
         let Some(check) = self.checks.get_mut(key) else { return };
         let same = *check.state == state;
-        self.metrics.verdict(&key.namespace, &key.name, Some(word(check.state.verdict)), Some(word(state.verdict)));
         check.state = Arc::new(state);
         let basis = Basis::Reported(check.reported(&plan));
         if same && check.basis == basis {

@@ -2,7 +2,7 @@
 
 use super::super::objects::CheckKey;
 use super::super::plan::When;
-use super::tracked::{Check, Sent, announcement, word};
+use super::tracked::{Check, Sent, announcement};
 use super::{Effect, Engine, Leading};
 use crate::api::ReusePolicy;
 use crate::api::conditions::passing;
@@ -10,6 +10,7 @@ use crate::core::check_status::{self, Change, View};
 use crate::core::coverage::Mark;
 use crate::core::freshness::{Basis, Revision};
 use crate::core::gate::CheckFact;
+use crate::core::packed::Packed;
 use crate::core::verdict::State;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -36,7 +37,6 @@ impl Engine {
         let says_the_same = same(&old, new);
         let concerns_others = !says_the_same || old.stale_at != new.stale_at;
         let news = !says_the_same || old.summary != new.summary;
-        self.metrics.verdict(&key.namespace, &key.name, Some(word(old.verdict)), Some(word(new.verdict)));
         if let Some((bad, reason)) = announcement(check.announced, new).filter(|_| leads) {
             self.output.effects.push(Effect::Announce(key.clone(), check.uid.clone(), bad, reason, new.message.clone()));
         }
@@ -83,7 +83,7 @@ impl Engine {
 
     /// Whether another status should be written than the one that is.
     pub(super) fn is_outdated(&self, check: &Check, now: Timestamp) -> bool {
-        check_status::diff(check.written(), &self.view(check), now) != Change::Unchanged
+        check_status::diff(check.written().as_ref(), &self.view(check), now) != Change::Unchanged
     }
 
     fn view<'a>(&self, check: &'a Check) -> View<'a> {
@@ -142,7 +142,7 @@ impl Engine {
         if unwritten || self.is_outdated(check, now) {
             self.write(key, now);
         }
-        if let Some(at) = self.checks.get(key).and_then(Check::doubted_at) {
+        if let Some(at) = self.checks.get(key).and_then(|check| check.doubted_at()) {
             self.wake(key, at);
         }
     }
@@ -165,12 +165,12 @@ impl Engine {
             check.probing.is_overdue(server);
         }
         let Some(check) = self.checks.get(key) else { return };
-        let status = check_status::compose(check.written(), &self.view(check), now);
+        let status = check_status::compose(check.written().as_ref(), &self.view(check), now);
         let guard = check.revision;
         self.sent += 1;
         let number = self.sent;
         let Some(check) = self.checks.get_mut(key) else { return };
-        check.sent = Some(Sent { status: status.clone(), at: now, number, guard, answered: false });
+        check.sent = Some(Sent { status: Packed::of(&status), at: now, number, guard, answered: false });
         check.contradicted = false;
         self.output.effects.push(Effect::Write(key.clone(), number, status, probed.then_some(guard)));
     }
@@ -188,7 +188,7 @@ impl Engine {
             return self.wake(key, now.checked_add(RETRY).unwrap_or(now));
         };
         sent.answered = true;
-        let written = check.seen.as_deref() == Some(&*sent.status);
+        let written = check.seen.as_ref() == Some(&sent.status);
         check.revision = check.revision.max(revision);
         if written {
             check.sent = None;

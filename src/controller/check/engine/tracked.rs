@@ -9,6 +9,7 @@ use crate::core::coverage::Beat;
 use crate::core::freshness::{Basis, Reported, Revision};
 use crate::core::gate::OfRequest;
 use crate::core::overrides::effective;
+use crate::core::packed::Packed;
 use crate::core::problem::{Problem, summary};
 use crate::core::text::single_line;
 use crate::core::verdict::{State, Verdict};
@@ -52,7 +53,7 @@ pub(super) struct Check {
     pub(super) of_request: Option<Arc<dyn OfRequest>>,
     pub(super) reads: Reads,
     /// The status as it was last seen.
-    pub(super) seen: Option<Box<PreflightCheckStatus>>,
+    pub(super) seen: Option<Packed<PreflightCheckStatus>>,
     /// A status that was sent.
     pub(super) sent: Option<Sent>,
     /// Whether another status was seen since.
@@ -72,7 +73,7 @@ pub(super) struct Check {
 /// A status on its way.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) status: Box<PreflightCheckStatus>,
+    pub(super) status: Packed<PreflightCheckStatus>,
     pub(super) at: Timestamp,
     pub(super) number: u64,
     pub(super) guard: Revision,
@@ -147,8 +148,13 @@ impl Check {
     }
 
     /// The status that is taken for written.
-    pub(super) fn written(&self) -> Option<&PreflightCheckStatus> {
-        self.sent.as_ref().map(|sent| sent.status.as_ref()).or(self.seen.as_deref())
+    pub(super) fn written(&self) -> Option<PreflightCheckStatus> {
+        self.sent.as_ref().map(|sent| &sent.status).or(self.seen.as_ref()).and_then(Packed::open)
+    }
+
+    /// The status that was last seen.
+    pub(super) fn seen(&self) -> Option<PreflightCheckStatus> {
+        self.seen.as_ref().and_then(Packed::open)
     }
 
     /// Whether a write is on its way that nobody knows the end of.
@@ -168,7 +174,8 @@ impl Check {
 
     /// What its status says to a replica that did not observe it.
     pub(super) fn reported(&self, plan: &CheckPlan) -> Reported {
-        let status = self.seen.as_deref();
+        let status = self.seen();
+        let status = status.as_ref();
         let forgiven = self.state.reason == passing::THRESHOLD_PENDING;
         let interval = status.and_then(|s| s.interval_seconds).map(|s| SignedDuration::from_secs(i64::from(s)));
         Reported {
@@ -229,15 +236,6 @@ pub(super) fn key_of(check: &PreflightCheck) -> CheckKey {
 
 pub(super) fn revision_of(check: &PreflightCheck) -> Revision {
     Revision::parse(check.metadata.resource_version.as_deref()).unwrap_or_default()
-}
-
-pub(super) const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passing => "Passing",
-        Verdict::Warning => "Warning",
-        Verdict::Failing => "Failing",
-        Verdict::Unknown => "Unknown",
-    }
 }
 
 /// What to tell of a new state, given the verdict that was last told of: whether it is bad news, and the Event's reason. That a check does not

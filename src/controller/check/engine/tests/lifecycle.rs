@@ -202,20 +202,6 @@ fn new_labels_are_published_without_a_new_evaluation() {
 }
 
 #[test]
-fn metrics_show_one_verdict_of_each_check() {
-    let verdicts = |world: &World| {
-        let text = world.engine.metrics.text();
-        text.lines().filter(|l| l.contains("check_verdict{")).map(|l| l.split("verdict=\"").nth(1).unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let mut world = World::watching(vec![check("a", json!({}))], vec![deployment("web", true)]);
-    assert_eq!(verdicts(&world), ["Passing\"} 1"]);
-    world.tell([checks(Change::Applied(changed("a", 2, json!({"suspend": true}))))]);
-    assert_eq!(verdicts(&world), ["Unknown\"} 1"]);
-    world.tell([checks(Change::Deleted(check("a", json!({}))))]);
-    assert_eq!(verdicts(&world), Vec::<String>::new());
-}
-
-#[test]
 fn all_checks_are_known_after_the_first_list() {
     let mut world = World::new();
     world.tell([checks(Change::Applied(check("a", json!({}))))]);
