@@ -1,6 +1,7 @@
 //! Every file under examples/ is accepted as it is.
 
 use crate::manifests::passing;
+use crate::presets;
 use crate::world::{ensure, eventually, shared};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_example_is_accepted_and_ready() {
+    let _turn = presets::cluster_gates();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let files = [yaml_files(&examples), yaml_files(&examples.join("probes"))].concat();
+    let files = ["", "probes", "presets"].map(|folder| yaml_files(&examples.join(folder))).concat();
     assert!(files.len() >= 20, "{files:?}");
     // What examples look at of other tools.
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/optional/read-tools.yaml");
@@ -46,7 +48,7 @@ fn every_example_is_accepted_and_ready() {
         });
     }
     // Cluster-wide gates would go on holding other tests' objects.
-    shared().plane.admin().ok(&["delete", "cxgate", "--ignore-not-found", "production-chaos"]).unwrap();
+    shared().plane.admin().ok(&["delete", "cxgate", "--ignore-not-found", "production-chaos", "chaosblade"]).unwrap();
 }
 
 #[test]
