@@ -71,8 +71,7 @@ fn look_up(side: Side, path: Path) -> (String, String) {
         tests.push("oldObject != null".to_owned());
     }
     for (at, field) in path.iter().enumerate() {
-        let is_name = field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let _ = if is_name { write!(text, ".?{field}") } else { write!(text, "[?{}]", quoted(field)) };
+        let _ = if is_name(field) { write!(text, ".?{field}") } else { write!(text, "[?{}]", quoted(field)) };
         // The metadata of an object is a map.
         if at + 1 < path.len() && *field != "metadata" {
             tests.push(format!("type({text}.orValue({{}})) == map"));
@@ -81,8 +80,16 @@ fn look_up(side: Side, path: Path) -> (String, String) {
     (tests.join(" && "), format!("{text}.orValue(null)"))
 }
 
+fn is_name(field: &str) -> bool {
+    field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 fn one_of(side: Side, path: Path, literals: &[Literal]) -> String {
-    let (tests, value) = look_up(side, path);
+    let (tests, mut value) = look_up(side, path);
+    // Of what is looked up by a key the API server's compiler takes the type from the alternative, and compares no null with a text.
+    if path.last().is_some_and(|field| !is_name(field)) {
+        value = value.replace(".orValue(null)", ".orValue('')");
+    }
     let wanted = match literals {
         [one] => format!("{value} == {}", literal(*one)),
         many => format!("{value} in [{}]", many.iter().map(|one| literal(*one)).collect::<Vec<_>>().join(", ")),
