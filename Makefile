@@ -42,7 +42,8 @@ check: built ## formatting, lints, docs, architecture, and that generated files 
 	@new=$$(mktemp -d); trap 'rm -r "$$new"' EXIT; \
 	  $(OPERATOR) crds --output "$$new"; cp crds/kustomization.yaml "$$new"; \
 	  diff -ru crds "$$new" && $(install_manifest) | diff -u deploy/install.yaml - && $(OPERATOR) cli-reference | diff -u docs/cli.md - \
-	    || { echo 'crds/, deploy/install.yaml or docs/cli.md is not up to date: run make crds and commit what changes'; exit 1; }
+	  && $(OPERATOR) presets -o markdown | diff -u docs/presets.md - \
+	    || { echo 'crds/, deploy/install.yaml, docs/cli.md or docs/presets.md is not up to date: run make crds and commit what changes'; exit 1; }
 	cargo test --test architecture
 
 .PHONY: bench
@@ -54,11 +55,12 @@ bench-scale: tools assets ## what 10,000 checks and 1,000 gates cost: about 15 m
 	cargo bench --bench scale
 
 .PHONY: crds
-crds: built ## regenerate crds/, deploy/install.yaml and docs/cli.md
+crds: built ## regenerate crds/, deploy/install.yaml, docs/cli.md and docs/presets.md
 	@rm -f crds/holdpoint.dev_*.yaml
 	@$(OPERATOR) crds --output crds
 	@$(install_manifest) > deploy/install.yaml.new; mv deploy/install.yaml.new deploy/install.yaml
 	@$(OPERATOR) cli-reference > docs/cli.md
+	@$(OPERATOR) presets -o markdown > docs/presets.md
 
 .PHONY: assets
 assets: control-plane ## build etcd, kube-apiserver, kube-controller-manager and kubectl: once per machine, about 8 minutes
