@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::conditions::get;
-use crate::api::{DecisionCounters, RecentDecision};
+use crate::api::{DecidedBy, DecisionCounters, RecentDecision};
 use crate::core::gate::judge;
 use crate::core::gate::testing::{Known, at, cxgate, spec, xgate};
 use crate::core::verdict::Standing;
@@ -14,7 +14,7 @@ fn status_of(gate: &Gate, facts: &Known) -> GateStatus {
 
 fn look(written: Option<&GateStatus>, gate: &Gate, facts: &Known, registered: Result<(), String>, found: &[Problem]) -> GateStatus {
     let judgement = judge(gate, gate.key.namespace.as_deref(), None, facts, at(0));
-    judged(written, &View { gate, found, judgement: &judgement, registered }, at(0))
+    judged(written, &View { gate, found, notes: &[], judgement: &judgement, registered }, at(0))
 }
 
 fn write(replica: &str, batch: i64) -> Recorder {
@@ -172,6 +172,7 @@ fn the_largest_status_is_bounded_and_counts_what_it_leaves_out() {
     let names: Vec<String> = (0..64).map(|i| format!("{i:02}{}", "x".repeat(200))).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let gate = xgate("chaos", spec(&names, json!({})));
+    let checked = DecidedBy { check: "x".repeat(128), verdict: "Passing".into(), age_seconds: Some(i64::MAX) };
     let decision = RecentDecision {
         id: "d-0123456789".into(),
         time: Time(at(0)),
@@ -180,7 +181,11 @@ fn the_largest_status_is_bounded_and_counts_what_it_leaves_out() {
         operation: "CREATE".into(),
         object: text.clone(),
         user: text.chars().take(128).collect(),
+        generation: Some(i64::MAX),
         message: text,
+        checks: vec![checked; 8],
+        more_checks: i32::MAX,
+        run: Some(format!("{}/{}", "n".repeat(63), "r".repeat(100))),
     };
     let ledger = Ledger { recent: vec![decision; 20].into(), ..Ledger::default() };
     let status = recorded(look(None, &gate, &Known::shop(&[]), Ok(()), &[]), &ledger, write("a", 1));

@@ -114,7 +114,7 @@ fn held(object: &str, seconds: i64) -> RecentDecision {
 
 #[test]
 fn of_a_wait_only_the_last_answer_is_kept() {
-    let ledger = |recent: &[RecentDecision]| Ledger { recent: recent.to_vec().into(), counters: DecisionCounters::default() };
+    let ledger = |recent: &[RecentDecision]| Ledger { recent: recent.to_vec().into(), ..Ledger::default() };
     let earlier = [held("PodChaos shop/a", 1), held("PodChaos shop/b", 1), one("a", 0).recent.remove(0).unwrap()];
     let (recent, _) = ledger(&[held("PodChaos shop/a", 3)]).added_to(&earlier, &DecisionCounters::default());
     let times: Vec<_> = recent.iter().map(|d| (d.decision.as_str(), d.object.as_str(), d.time.0.as_second() - at(0).as_second())).collect();

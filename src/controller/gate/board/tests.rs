@@ -139,6 +139,7 @@ fn decide(board: &mut Board, standing: Standing, dry_run: bool, number: i64) {
         operation: "CREATE".into(),
         object: "PodChaos shop/kill".into(),
         user: "jane".into(),
+        owner: None,
         dry_run,
         headline: number.to_string(),
         decision,
