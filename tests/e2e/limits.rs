@@ -1,9 +1,9 @@
 //! `concurrency` and `cooldown`: what runs is counted, nothing is admitted beyond, and what ended makes room.
 
-use crate::manifests::{check, creating, gate};
+use crate::manifests::{check, failing, podchaos_gate};
 use crate::team::Team;
 use crate::world::{ensure, eventually, manifest, options, shared, within};
-use control_plane::{ControlPlane, Installation, Kubectl, Operator, Options, Splitter, other_projects};
+use control_plane::{ControlPlane, Installation, Kubectl, Operator, Options, Output, Splitter, other_projects};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +20,10 @@ rules: [{ apiGroups: [chaos-mesh.org], resources: [podchaos], verbs: [get, list,
 "#;
 
 /// What is done to an experiment to end it.
-const ENDED: &str =
-    r#"{"status":{"experiment":{"desiredPhase":"Stop"},"conditions":[{"type":"AllRecovered","status":"True"}]}}"#;
+const ENDED: &str = r#"{"status":{"experiment":{"desiredPhase":"Stop"},"conditions":[{"type":"AllRecovered","status":"True"}]}}"#;
 
-fn limited(probe: &str) -> String {
-    let spec = format!("{{ mode: Enforce, match: {{ {} }}, checks: [{{ name: limit }}] }}", creating("chaos-mesh.org", "podchaos"));
-    check("limit", &format!("{{ probe: {{ {probe} }} }}")) + &gate("chaos", &spec)
+fn limited(probe: &str, checks: &[&str]) -> String {
+    check("limit", &format!("{{ probe: {{ {probe} }} }}")) + &podchaos_gate("chaos", checks)
 }
 
 fn named(name: &str) -> String {
@@ -42,33 +40,40 @@ fn runs(object: &Value) -> bool {
 }
 
 fn team() -> Team<'static> {
-    shared().plane.admin().apply_text(SEES_CHAOS).unwrap();
+    lets_the_operator_see(&shared().plane);
     shared().team("limits")
 }
 
-/// Waits until the gate is in force: a dry run begins nothing, and so passes as soon as there is a place.
-fn in_force(team: &Team<'_>) {
-    eventually("what runs to be counted", || {
-        let output = team.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &named("dry")).unwrap();
-        let gates = team.kubectl.json(&["get", "xgate", "chaos"]).unwrap();
-        let ready = crate::team::condition(&gates, "Ready")["status"] == "True";
-        ensure(output.code == 0 && ready, || output.stderr.clone())
+fn lets_the_operator_see(plane: &ControlPlane) {
+    plane.admin().apply_text(SEES_CHAOS).unwrap();
+    eventually("the operator to be allowed to watch experiments", || {
+        let args = ["auth", "can-i", "watch", "podchaos.chaos-mesh.org", "-A", "--as=system:serviceaccount:holdpoint-system:holdpoint"];
+        let output = plane.admin().run(&args).map_err(|error| error.to_string())?;
+        ensure(output.code == 0, || output.stderr.clone())
     });
-    eventually("the gate to hold what cannot wait", || {
-        let output = team.kubectl.run_with_input(&["create", "-f", "-", "--as=system:serviceaccount:default:default", "--as-group=system:masters"], &named("probe")).unwrap();
-        if output.code == 0 {
-            team.kubectl.ok(&["delete", "podchaos", "probe"]).unwrap();
-        }
-        ensure(output.code != 0, || "admitted".to_owned())
-    });
+}
+
+/// Applies the gate and waits until it is in force: first it refuses for another reason, then a dry run, which begins nothing, finds a place.
+fn in_force(kubectl: &Kubectl, probe: &str, enough: usize) {
+    kubectl.apply_text(&(failing("freeze") + &limited(probe, &["limit", "freeze"]))).unwrap();
+    let dry = || kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &named("dry")).unwrap();
+    let all = |what: &str, fits: &dyn Fn(&Output) -> bool| {
+        let mut in_a_row = 0;
+        within(Duration::from_mins(1), what, || {
+            let output = dry();
+            in_a_row = if fits(&output) { in_a_row + 1 } else { 0 };
+            ensure(in_a_row >= enough, || output.stderr.clone())
+        });
+    };
+    all("the gate to refuse", &|output| output.stderr.contains("freeze"));
+    kubectl.apply_text(&limited(probe, &["limit"])).unwrap();
+    all("what runs to be counted", &|output| output.code == 0);
 }
 
 #[test]
 fn an_experiment_that_ended_gives_its_place_back() {
     let team = team();
-    team.apply(&limited("concurrency: { max: 1 }"));
-    let refused = account_is_refused(&team);
-    assert!(refused.contains("there is a place"), "{refused}");
+    in_force(&team.kubectl, "concurrency: { max: 1 }", 1);
     team.create(&named("first"));
     let refused = team.create_refused(&named("second"));
     assert!(refused.contains("1 starts are active, 1 may be") && refused.contains("first"), "{refused}");
@@ -78,22 +83,28 @@ fn an_experiment_that_ended_gives_its_place_back() {
         ensure(output.code == 0, || output.stderr.clone())
     });
     team.create(&named("second"));
-    team.done(&["create", "--dry-run=client", "-f", "-"], &named("third"));
     let refused = team.create_refused(&podchaos("generateName: third-"));
     assert!(refused.contains("second"), "{refused}");
 }
 
-/// A create by an account that does not wait, of an object that nobody else asks for.
-fn account_is_refused(team: &Team<'_>) -> String {
-    in_force(team);
-    team.refused(&["create", "-f", "-", "--as=system:serviceaccount:default:default", "--as-group=system:masters"], &named("by-account"))
+#[test]
+fn an_account_that_cannot_wait_is_refused_and_told_why() {
+    let team = team();
+    in_force(&team.kubectl, "concurrency: { max: 5 }", 1);
+    let args = ["create", "-f", "-", "--as=system:serviceaccount:default:default", "--as-group=system:masters"];
+    let refused = team.refused(&args, &named("by-account"));
+    assert!(refused.contains("Forbidden") && refused.contains("there is a place"), "{refused}");
+    // What it lacked is there when it tries again.
+    within(Duration::from_secs(20), "the account to be admitted", || {
+        let output = team.kubectl.run_with_input(&args, &named("by-account")).unwrap();
+        ensure(output.code == 0, || output.stderr.clone())
+    });
 }
 
 #[test]
 fn a_cooldown_says_how_long_it_lasts_and_ends() {
     let team = team();
-    team.apply(&limited("cooldown: { seconds: 8 }"));
-    in_force(&team);
+    in_force(&team.kubectl, "cooldown: { seconds: 8 }", 1);
     team.create(&named("first"));
     let refused = team.create_refused(&named("second"));
     assert!(refused.contains("of 8 s are left"), "{refused}");
@@ -124,8 +135,8 @@ fn replicas() -> Replicas {
         Operator::replica(&plane, &installation, &options, addresses[n]).unwrap()
     };
     let operators = vec![replica(0), replica(1)];
-    plane.admin().apply_text(SEES_CHAOS).unwrap();
     plane.admin().ok(&["api-resources", "--cached=false"]).unwrap();
+    lets_the_operator_see(&plane);
     Replicas { plane, _operators: operators, _service: service }
 }
 
@@ -151,15 +162,7 @@ fn of_two_hundred_racing_creates_through_two_replicas_never_more_than_three_run_
     let kubectl = replicas.plane.admin().in_namespace(&name).with_deadline(Duration::from_mins(3));
     let account = format!("--serviceaccount={name}:default");
     kubectl.ok(&["create", "rolebinding", "reads", "--clusterrole=view", &account]).unwrap();
-    kubectl.apply_text(&limited("concurrency: { max: 3 }")).unwrap();
-    within(Duration::from_mins(1), "both replicas to hold", || {
-        let refused = (0..8).all(|_| {
-            let args = ["create", "-f", "-", "--as=system:serviceaccount:default:default", "--as-group=system:masters"];
-            kubectl.run_with_input(&args, &named("probe")).unwrap().stderr.contains("there is a place")
-        });
-        kubectl.ok(&["delete", "podchaos", "--all"]).unwrap();
-        ensure(refused, || "admitted, or not counted".to_owned())
-    });
+    in_force(&kubectl, "concurrency: { max: 3 }", 8);
     let (stop, most, ended) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let (made, refused, other) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let began = Instant::now();
@@ -170,7 +173,11 @@ fn of_two_hundred_racing_creates_through_two_replicas_never_more_than_three_run_
                 let (kubectl, made, refused, other) = (&kubectl, &made, &refused, &other);
                 scope.spawn(move || {
                     for n in 0..10 {
-                        let object = if n % 2 == 0 { named(&format!("race-{creator}-{n}")) } else { podchaos(&format!("generateName: race-{creator}-")) };
+                        let object = if n % 2 == 0 {
+                            named(&format!("race-{creator}-{n}"))
+                        } else {
+                            podchaos(&format!("generateName: race-{creator}-"))
+                        };
                         let output = kubectl.run_with_input(&["create", "-f", "-"], &object).unwrap();
                         let counter = match &output {
                             output if output.code == 0 => made,

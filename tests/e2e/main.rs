@@ -23,6 +23,7 @@ mod hosts;
 mod input;
 mod latency;
 mod leadership;
+mod limits;
 mod manifests;
 mod objects;
 mod presets;

@@ -40,11 +40,15 @@ pub(super) struct Ledger {
     gone: Vec<(GateKey, Place)>,
     /// Whether all runs were read.
     pub(super) read: bool,
+    /// Since when this replica has seen what comes of grants.
+    began: Option<Timestamp>,
+    /// Of which grants the objects were seen, and when they last ran.
+    witnessed: BTreeMap<RunKey, Timestamp>,
 }
 
 impl Ledger {
     pub(super) fn new(replica: Arc<str>) -> Self {
-        Self { replica, runs: BTreeMap::new(), gone: Vec::new(), read: false }
+        Self { replica, runs: BTreeMap::new(), gone: Vec::new(), read: false, began: None, witnessed: BTreeMap::new() }
     }
 
     pub(super) fn runs(&self) -> &BTreeMap<RunKey, Held> {
@@ -101,6 +105,38 @@ impl Ledger {
         })
     }
 
+    /// Notes of which grants the objects are seen.
+    pub(super) fn note(&mut self, book: &Book, now: Timestamp) {
+        if self.read {
+            self.began.get_or_insert(now);
+        }
+        for (place, runs) in book.taken_places() {
+            let last = self.witnessed.entry(place.run.clone()).or_insert(now);
+            if runs {
+                *last = now;
+            }
+        }
+        self.witnessed.retain(|run, _| self.runs.contains_key(run));
+    }
+
+    /// What a run with a grant tells of a start that is seen no more. Of one that was granted before this replica saw what comes of it, it is
+    /// not known that nothing did.
+    fn past(&self, run: &Held, book: &Book) -> Option<PastStart> {
+        let place = &run.place;
+        if book.taken_places().any(|(taken, _)| taken.run == place.run) {
+            return None;
+        }
+        let witnessed = self.witnessed.get(&place.run).copied();
+        let before = self.began.filter(|began| place.since < *began);
+        let finished = witnessed.or(before).or_else(|| place.used_by.is_some().then_some(place.until))?;
+        Some(PastStart {
+            uid: place.run.clone(),
+            requester: Some(place.requester.clone()),
+            started: place.since,
+            finished: Some(finished),
+        })
+    }
+
     /// What is known of the starts of a gate.
     pub(super) fn book(&self, gate: &Gate, kinds: &Kinds, namespaces: &HashMap<String, Labels>, now: Timestamp) -> Book {
         let mut book = Book { replica: self.replica.clone(), ..Book::default() };
@@ -124,7 +160,7 @@ impl Ledger {
         let uids: BTreeSet<&str> = held.iter().map(|entry| &*entry.started.uid).collect();
         let outside = held.iter().filter(|entry| !inside(entry, &uids, &held));
         book.objects = outside.map(|entry| known(entry, &book.places)).collect();
-        let mut starts: Vec<PastStart> = own().filter_map(|run| past(run, &book)).collect();
+        let mut starts: Vec<PastStart> = own().filter_map(|run| self.past(run, &book)).collect();
         starts.sort_by_key(|start| std::cmp::Reverse(start.started));
         let forgotten = starts.get(MAX_PAST).map(|start| start.started);
         starts.truncate(MAX_PAST);
@@ -192,21 +228,6 @@ fn known(entry: &Entry, places: &[Place]) -> Arc<Started> {
         }
         None => started.clone(),
     }
-}
-
-/// What a run with a grant tells of a start that is seen no more, or not yet.
-fn past(run: &Held, book: &Book) -> Option<PastStart> {
-    let seen = book.objects.iter().any(|object| match (&run.place.subject.name, &run.place.used_by) {
-        (Some(name), _) => *name == object.name && run.place.subject.namespace == object.namespace,
-        (None, used_by) => used_by.as_ref() == Some(&object.uid),
-    });
-    let uid = run.place.used_by.clone().unwrap_or_else(|| run.place.run.clone());
-    (!seen && run.place.used_by.is_some()).then(|| PastStart {
-        uid,
-        requester: Some(run.place.requester.clone()),
-        started: run.place.since,
-        finished: Some(run.place.until),
-    })
 }
 
 /// A run for a held request; `None` for others, which nobody but the operator can make look like one.

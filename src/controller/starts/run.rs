@@ -136,6 +136,9 @@ impl Shell {
         self.books =
             self.gates.values().map(|gate| (gate.key.clone(), Arc::new(self.ledger.book(gate, &self.kinds, &namespaces, now)))).collect();
         snapshot.publish_starts(self.books.clone());
+        for book in self.books.values() {
+            self.ledger.note(book, now);
+        }
         for (held, uid) in self.ledger.used() {
             let object = ObjectRef::of::<PreflightRun>(Some(&held.namespace), &held.name);
             clock::spawn(tell_use(self.context.client.clone(), object, uid.to_owned()));

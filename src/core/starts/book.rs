@@ -182,6 +182,14 @@ impl Book {
         self.places.iter().filter(move |place| place.pending(times) && !self.objects.iter().any(|object| place.came_true(object)))
     }
 
+    /// The places of which the objects are seen, and whether they run.
+    pub fn taken_places(&self) -> impl Iterator<Item = (&Place, bool)> {
+        self.places.iter().filter_map(|place| {
+            let object = self.objects.iter().find(|object| place.came_true(object))?;
+            Some((place, object.life.runs()))
+        })
+    }
+
     /// The same, with places that are not seen yet.
     #[must_use]
     pub fn with(&self, unseen: impl IntoIterator<Item = Place>, times: Times) -> Self {
