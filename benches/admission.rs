@@ -3,6 +3,8 @@
 //! Names of sections as arguments (`cargo bench -- direct`) run only these. What the rows mean, and how they are measured, is in
 //! `docs/performance.md`.
 
+#[path = "admission/aims.rs"]
+mod aims;
 #[path = "admission/cluster.rs"]
 mod cluster;
 #[path = "admission/direct.rs"]
@@ -13,6 +15,8 @@ mod latency;
 mod load;
 #[path = "admission/no_op.rs"]
 mod no_op;
+#[path = "admission/open.rs"]
+mod open;
 #[path = "admission/process.rs"]
 mod process;
 #[path = "admission/reaction.rs"]
@@ -24,6 +28,7 @@ mod table;
 #[path = "admission/wire.rs"]
 mod wire;
 
+use aims::Aims;
 use cluster::Cluster;
 use std::error::Error;
 use std::process::ExitCode;
@@ -59,30 +64,39 @@ fn run(sections: &[&str]) -> Outcome<()> {
     // One provider for all of TLS. An error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     println!("{}\n", process::machine()?);
+    let mut aims = Aims::new();
     if wanted("direct") {
-        direct::run()?.print();
+        direct::run(&mut aims)?.iter().for_each(table::Table::print);
     }
-    if ["latency", "reaction", "load"].into_iter().any(wanted) {
+    if ["latency", "open", "reaction", "load", "many"].into_iter().any(wanted) {
         let cluster = Cluster::start()?;
-        let outcome = on_cluster(&cluster, &wanted);
+        let outcome = on_cluster(&cluster, &wanted, &mut aims);
         outcome.map_err(|error| format!("{error}\n{}{}", cluster.operator.log_tail(), cluster.control_plane.log_tails()))?;
     }
+    aims.print();
     println!("The run took {} s.", started.elapsed().as_secs());
     Ok(())
 }
 
-fn on_cluster(cluster: &Cluster, wanted: &dyn Fn(&str) -> bool) -> Outcome<()> {
+fn on_cluster(cluster: &Cluster, wanted: &dyn Fn(&str) -> bool, aims: &mut Aims) -> Outcome<()> {
     let idle = load::idle(cluster)?;
     let arena = latency::Arena::build(cluster)?;
     if wanted("latency") {
-        latency::run(cluster, &arena, latency::FULL)?.print();
+        latency::run(cluster, &arena, latency::FULL, aims)?.print();
+    }
+    if wanted("open") {
+        open::run(cluster, &arena)?.print();
     }
     if wanted("reaction") {
         reaction::run(cluster)?.print();
     }
     if wanted("load") {
-        load::run(cluster, &arena, idle)?.print();
-        latency::run(cluster, &arena, latency::BESIDE_MANY)?.print();
+        load::run(cluster, &arena, idle, aims)?.print();
+        latency::run(cluster, &arena, latency::BESIDE_MANY, aims)?.print();
+    }
+    if wanted("many") {
+        load::many(cluster, &arena, aims)?.print();
+        latency::run(cluster, &arena, latency::BESIDE_VERY_MANY, aims)?.print();
     }
     Ok(())
 }

@@ -218,3 +218,13 @@ pub fn gate_with_expressions(name: &str, check: &str) -> Value {
         }
     })
 }
+
+/// The same gate by the preset, without a word of CEL.
+pub fn gate_of_preset(name: &str, check: &str) -> Value {
+    json!({
+        "apiVersion": "holdpoint.dev/v1alpha1",
+        "kind": "ExperimentGate",
+        "metadata": {"name": name},
+        "spec": {"mode": "Enforce", "presets": ["KubeVirt"], "checks": [{"name": check}], "failurePolicy": "Fail"}
+    })
+}

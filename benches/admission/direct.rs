@@ -1,9 +1,10 @@
 //! How many reviews one thread judges: the body's bytes in, the answer's bytes out, without a network.
 
 use crate::Outcome;
-use crate::cluster::{gate, gate_with_expressions, review};
+use crate::aims::Aims;
+use crate::cluster::{gate, gate_of_preset, gate_with_expressions, review};
 use crate::samples::Samples;
-use crate::table::{Table, nothing, number, times};
+use crate::table::{Table, number, times};
 use holdpoint::api::{ExperimentGate, FailurePolicy, Severity};
 use holdpoint::clock;
 use holdpoint::cluster::snapshot::Snapshot;
@@ -15,14 +16,21 @@ use holdpoint::core::verdict::{State, Verdict};
 use holdpoint::webhook::admit::admit;
 use holdpoint::webhook::review::Review;
 use jiff::{SignedDuration, Timestamp};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Gates in a row of the table.
-const GATES: [usize; 3] = [1, 100, 1000];
+/// Gates in a row of the table, each in a namespace of its own.
+const APART: [usize; 3] = [10, 1000, 10_000];
+/// Gates in a row, all in one namespace.
+const TOGETHER: [usize; 3] = [1, 100, 1000];
+/// Reviews a second on one core with 1,000 gates: what must be, and what is aimed at.
+pub const LEAST_RATE: [f64; 2] = [20_000.0, 40_000.0];
+/// How much longer one takes with 10,000 gates than with 10.
+const MOST_GROWTH_PERCENT: f64 = 10.0;
 /// How long a batch of reviews takes at least: long enough for the clock, and shorter than what the system gives a thread at once, so that
 /// the median batch is one that nothing interrupted.
 const BATCH: Duration = Duration::from_micros(250);
@@ -75,32 +83,42 @@ struct World {
     passes: bool,
 }
 
-const WORLDS: [World; 5] = [
+const WORLDS: [World; 6] = [
     World { name: "a gate in each namespace; one holds the request", gate, apart: true, passes: true },
     World { name: "  the same, refused", gate, apart: true, passes: false },
+    World { name: "  the same, by a preset", gate: gate_of_preset, apart: true, passes: true },
     World { name: "  the same, with matchConditions and start", gate: gate_with_expressions, apart: true, passes: true },
     World { name: "all gates in one namespace; all hold the request", gate, apart: false, passes: true },
     World { name: "  the same, with matchConditions and start", gate: gate_with_expressions, apart: false, passes: true },
 ];
 
+impl World {
+    const fn gates(&self) -> [usize; 3] {
+        if self.apart { APART } else { TOGETHER }
+    }
+}
+
 /// Measures.
-pub fn run() -> Outcome<Table> {
+pub fn run(aims: &mut Aims) -> Outcome<Vec<Table>> {
     let now = clock::now();
     let body = review(HERE);
-    let mut subjects = vec![Subject::new(|| Review::parse(&body).map_or(0, |review| review.head.uid.len()))];
+    let mut subjects = stages(&body, now)?;
+    let stages = subjects.len();
     for world in &WORLDS {
-        for gates in GATES {
+        for gates in world.gates() {
             let snapshot = snapshot(world, gates, now)?;
-            let judged = move |body: &[u8]| admit(&snapshot, FailurePolicy::Fail, body, now);
-            let (answer, record) = judged(&body);
-            let holding = record.map_or(0, |record| record.decision.judgements.len());
-            if answer.allowed != world.passes || holding != if world.apart { 1 } else { gates } {
-                return Err(
-                    format!("{}: {holding} of {gates} gates hold the request, and it is answered with {answer:?}", world.name).into()
-                );
+            let judged = move |body: &[u8]| admit(&snapshot, FailurePolicy::Fail, body, false, now);
+            let admitted = judged(&body);
+            let holding = admitted.record.map_or(0, |record| record.decision.judgements.len());
+            if admitted.answer.allowed != world.passes || holding != if world.apart { 1 } else { gates } {
+                return Err(format!(
+                    "{}: {holding} of {gates} gates hold the request, and it is answered with {:?}",
+                    world.name, admitted.answer
+                )
+                .into());
             }
             let body = &body;
-            subjects.push(Subject::new(move || judged(body).0.to_json().len()));
+            subjects.push(Subject::new(move || judged(body).answer.to_json().len()));
         }
     }
     let mut order: Vec<usize> = (0..subjects.len()).collect();
@@ -112,16 +130,60 @@ pub fn run() -> Outcome<Table> {
             }
         }
     }
-    let title = format!("Reviews a second on one thread, without a network: a review of {} bytes", body.len());
-    let mut table = Table::new(title, &["", "1 gate", "100", "1,000", "100 to 1", "1,000 to 1"]);
-    let mut rates = subjects.iter().map(Subject::per_second);
-    let reading = rates.next().unwrap_or_default();
-    table.row("only reading the review", [number(reading)].into_iter().chain((0..4).map(|_| nothing())));
-    for world in &WORLDS {
-        let [one, hundred, thousand] = std::array::from_fn(|_| rates.next().unwrap_or_default());
-        table.row(world.name, [number(one), number(hundred), number(thousand), times(hundred / one), times(thousand / one)]);
+    let rates: Vec<f64> = subjects.iter().map(Subject::per_second).collect();
+    let (stages, worlds) = rates.split_at(stages);
+    let one = worlds.first().copied().unwrap_or_default();
+    Ok([whereabouts(stages, one, body.len())].into_iter().chain(tables(worlds, body.len(), aims)).collect())
+}
+
+/// What an answer consists of, measured by itself.
+fn stages(body: &[u8], now: Timestamp) -> Outcome<Vec<Subject<'_>>> {
+    let [world, ..] = &WORLDS;
+    let snapshot = snapshot(world, 1, now)?;
+    let answer = admit(&snapshot, FailurePolicy::Fail, body, false, now).answer;
+    Ok(vec![
+        Subject::new(|| usize::from(serde_json::from_slice::<IgnoredAny>(body).is_ok())),
+        Subject::new(|| serde_json::from_slice::<Value>(body).map_or(0, |value| usize::from(value.is_object()))),
+        Subject::new(|| Review::parse(body).map_or(0, |review| review.head.uid.len())),
+        Subject::new(move || answer.to_json().len()),
+    ])
+}
+
+/// Where the time of one review goes: each row holds the one above it, up to the whole.
+fn whereabouts(stages: &[f64], whole: f64, bytes: usize) -> Table {
+    let title = format!("Where the time of one review goes: {bytes} bytes, 10 gates, one holds the request; microseconds");
+    let mut table = Table::new(title, &["", "each", "of the whole"]);
+    let whole = 1e6 / whole;
+    let each = |at: usize| stages.get(at).map_or(0.0, |rate| 1e6 / rate);
+    let mut row = |name: &str, each: f64| table.row(name, [number(each), format!("{:.0} %", each / whole * 100.0)]);
+    row("going over the bytes as JSON, nothing kept", each(0));
+    row("the same into a tree of values", each(1));
+    row("reading the review: the same, and its head", each(2));
+    row("deciding: what is left", (whole - each(2) - each(3)).max(0.0));
+    row("writing the answer", each(3));
+    row("the whole", whole);
+    table
+}
+
+fn tables(rates: &[f64], bytes: usize, aims: &mut Aims) -> [Table; 2] {
+    let title = format!("Reviews a second on one thread, without a network: a review of {bytes} bytes");
+    let mut apart = Table::new(title, &["", "10 gates", "1,000", "10,000", "1,000 to 10", "10,000 to 10"]);
+    let mut together = Table::new("The same where gates share a namespace", &["", "1 gate", "100", "1,000", "100 to 1", "1,000 to 1"]);
+    for (world, rates) in WORLDS.iter().zip(rates.chunks(3)) {
+        let [few, many, most] = rates else { continue };
+        let cells = [number(*few), number(*many), number(*most), times(many / few), times(most / few)];
+        let name = world.name.trim_start().trim_start_matches("the same, ");
+        if world.apart {
+            apart.row(world.name, cells);
+            LEAST_RATE
+                .iter()
+                .for_each(|least| aims.at_least(format!("Reviews a second on one thread, 1,000 gates: {name}"), *many, *least));
+            aims.at_most(format!("p50 with 10,000 gates beyond that with 10, %: {name}"), (few / most - 1.0) * 100.0, MOST_GROWTH_PERCENT);
+        } else {
+            together.row(world.name, cells);
+        }
     }
-    Ok(table)
+    [apart, together]
 }
 
 fn snapshot(world: &World, gates: usize, now: Timestamp) -> Outcome<Snapshot> {

@@ -3,7 +3,8 @@
 //! All contenders are measured in turns, in an order that is drawn anew each time: what else the machine does meets all of them.
 
 use crate::Outcome;
-use crate::cluster::{Cluster, DryRun, failing_check, gate, passing_check};
+use crate::aims::Aims;
+use crate::cluster::{Cluster, DryRun, failing_check, gate, gate_of_preset, passing_check};
 use crate::no_op::NoOp;
 use crate::samples::Samples;
 use crate::table::{Table, nothing, number, times};
@@ -25,22 +26,39 @@ pub struct Scale {
 pub const FULL: Scale = Scale { title: "Create through the API server", rounds: 3, creates: 600 };
 /// The same beside many gates.
 pub const BESIDE_MANY: Scale = Scale { title: "The same, with 1,000 further gates", rounds: 1, creates: 600 };
+/// The same beside very many.
+pub const BESIDE_VERY_MANY: Scale = Scale { title: "The same, with 10,000 further gates", rounds: 1, creates: 600 };
 
 /// How long the API server may take to put a changed webhook configuration into effect. It takes about a second.
 const IN_EFFECT: Duration = Duration::from_secs(30);
 /// Creates of each contender before the first that counts.
 const WARM_UP: u32 = 100;
+/// How much more than a webhook that does nothing Holdpoint may add, and what is aimed at, at the median, in milliseconds.
+const MOST_ADDED: [f64; 2] = [0.2, 0.1];
+const POLICY: &str = "reads-a-check";
 const NO_OP_ENTRY: &str = "no-op.bench.example";
 const ENTRY: &str = "fail.holdpoint.dev";
 const SERVICE_PORT: u16 = 9443;
 
 /// One way of handling a create.
-struct Contender {
-    name: &'static str,
-    request: DryRun,
-    expected: StatusCode,
-    /// The webhook that is asked, and whether it refuses, as the API server's metrics name it.
-    asked: Option<(&'static str, bool)>,
+pub struct Contender {
+    /// What it is called.
+    pub name: &'static str,
+    /// The create.
+    pub request: DryRun,
+    /// How it ends.
+    pub expected: StatusCode,
+    asked: Asked,
+}
+
+/// What the API server asks, as its metrics name it.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    Nothing,
+    /// A webhook, and whether it refuses.
+    Webhook(&'static str, bool),
+    /// A policy.
+    Policy(&'static str),
 }
 
 /// A namespace for each contender, and what handles its creates.
@@ -56,10 +74,13 @@ impl Arena {
     /// Sets it up, and waits until every webhook is asked.
     pub fn build(cluster: &Cluster) -> Outcome<Self> {
         let control_plane = &cluster.control_plane;
-        let namespaces = ["none", "idle", "pass", "deny"].map(|name| control_plane.namespace(name));
-        let [none, idle, passing, refusing] = namespaces;
-        let (none, idle, passing, refusing) = (none?, idle?, passing?, refusing?);
+        let namespaces = ["none", "idle", "policy", "pass", "preset", "deny"].map(|name| control_plane.namespace(name));
+        let [none, idle, native, passing, preset, refusing] = namespaces;
+        let (none, idle, native, passing, preset, refusing) = (none?, idle?, native?, passing?, preset?, refusing?);
         let no_op = no_op(cluster, &idle)?;
+        policy(cluster, &native)?;
+        cluster.apply(&preset, &passing_check("freeze"))?;
+        cluster.apply(&preset, &gate_of_preset("machines", "freeze"))?;
         for (namespace, check) in [(&passing, passing_check("freeze")), (&refusing, failing_check("freeze"))] {
             cluster.apply(namespace, &check)?;
             cluster.apply(namespace, &gate("machines", "freeze"))?;
@@ -67,10 +88,12 @@ impl Arena {
         let contender =
             |name, namespace: &str, expected, asked| Contender { name, request: DryRun::in_namespace(cluster, namespace), expected, asked };
         let contenders = vec![
-            contender("no webhook", &none, StatusCode::CREATED, None),
-            contender("no-op webhook, same server", &idle, StatusCode::CREATED, Some((NO_OP_ENTRY, false))),
-            contender("Holdpoint, gate open", &passing, StatusCode::CREATED, Some((ENTRY, false))),
-            contender("Holdpoint, gate refuses", &refusing, StatusCode::FORBIDDEN, Some((ENTRY, true))),
+            contender("no webhook", &none, StatusCode::CREATED, Asked::Nothing),
+            contender("no-op webhook, same server", &idle, StatusCode::CREATED, Asked::Webhook(NO_OP_ENTRY, false)),
+            contender("ValidatingAdmissionPolicy", &native, StatusCode::CREATED, Asked::Policy(POLICY)),
+            contender("Holdpoint, gate open", &passing, StatusCode::CREATED, Asked::Webhook(ENTRY, false)),
+            contender("  by a preset", &preset, StatusCode::CREATED, Asked::Webhook(ENTRY, false)),
+            contender("Holdpoint, gate refuses", &refusing, StatusCode::FORBIDDEN, Asked::Webhook(ENTRY, true)),
         ];
         let arena = Self { contenders, no_op, passing };
         cluster.runtime.block_on(arena.wait(cluster))?;
@@ -85,7 +108,7 @@ impl Arena {
                 let before = Counters::read(contender, &cluster.metrics().await?);
                 let status = contender.request.create().await?;
                 let after = Counters::read(contender, &cluster.metrics().await?);
-                if status == contender.expected && (contender.asked.is_none() || after.count > before.count) {
+                if status == contender.expected && (contender.asked == Asked::Nothing || after.count > before.count) {
                     break;
                 }
                 if started.elapsed() > IN_EFFECT {
@@ -95,6 +118,11 @@ impl Arena {
             }
         }
         Ok(())
+    }
+
+    /// Who is compared.
+    pub fn contenders(&self) -> &[Contender] {
+        &self.contenders
     }
 
     fn contender(&self, index: usize) -> Outcome<&Contender> {
@@ -133,7 +161,44 @@ fn no_op(cluster: &Cluster, namespace: &str) -> Outcome<NoOp> {
     Ok(no_op)
 }
 
-/// What the API server counted of a contender's webhook.
+/// The nearest that the API server does by itself: a policy that reads the status of a check, which the operator writes.
+fn policy(cluster: &Cluster, namespace: &str) -> Outcome<()> {
+    cluster.apply(namespace, &passing_check("freeze"))?;
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": POLICY},
+        "spec": {
+            "failurePolicy": "Fail",
+            "paramKind": {"apiVersion": "holdpoint.dev/v1alpha1", "kind": "PreflightCheck"},
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["kubevirt.io"], "apiVersions": ["*"], "resources": ["virtualmachines"], "operations": ["CREATE"]
+            }]},
+            "validations": [{
+                "expression": "has(params.status) && has(params.status.verdict) && params.status.verdict == 'Passing'",
+                "message": "the check does not pass",
+                "reason": "Forbidden"
+            }]
+        }
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": POLICY},
+        "spec": {
+            "policyName": POLICY,
+            "paramRef": {"name": "freeze", "parameterNotFoundAction": "Deny"},
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+            "validationActions": ["Deny"]
+        }
+    });
+    let admin = cluster.control_plane.admin();
+    admin.apply_text(&policy.to_string())?;
+    admin.apply_text(&binding.to_string())?;
+    Ok(())
+}
+
+/// What the API server counted of what it asks for a contender.
 #[derive(Clone, Copy)]
 struct Counters {
     seconds: f64,
@@ -142,10 +207,15 @@ struct Counters {
 
 impl Counters {
     fn read(contender: &Contender, metrics: &str) -> Self {
-        const METRIC: &str = "apiserver_admission_webhook_admission_duration_seconds";
-        let Some((entry, rejected)) = contender.asked else { return Self { seconds: 0.0, count: 0.0 } };
-        let labels = [format!("name=\"{entry}\""), format!("rejected=\"{rejected}\"")];
-        let read = |suffix: &str| total(metrics, &format!("{METRIC}_{suffix}"), &labels);
+        let (metric, labels) = match contender.asked {
+            Asked::Nothing => return Self { seconds: 0.0, count: 0.0 },
+            Asked::Webhook(entry, rejected) => (
+                "apiserver_admission_webhook_admission_duration_seconds",
+                vec![format!("name=\"{entry}\""), format!("rejected=\"{rejected}\"")],
+            ),
+            Asked::Policy(name) => ("apiserver_validating_admission_policy_check_duration_seconds", vec![format!("policy=\"{name}\"")]),
+        };
+        let read = |suffix: &str| total(metrics, &format!("{metric}_{suffix}"), &labels);
         Self { seconds: read("sum"), count: read("count") }
     }
 }
@@ -158,11 +228,11 @@ fn total(text: &str, metric: &str, labels: &[String]) -> f64 {
 }
 
 /// Measures.
-pub fn run(cluster: &Cluster, arena: &Arena, scale: Scale) -> Outcome<Table> {
-    cluster.runtime.block_on(measure(cluster, arena, scale))
+pub fn run(cluster: &Cluster, arena: &Arena, scale: Scale, aims: &mut Aims) -> Outcome<Table> {
+    cluster.runtime.block_on(measure(cluster, arena, scale, aims))
 }
 
-async fn measure(cluster: &Cluster, arena: &Arena, scale: Scale) -> Outcome<Table> {
+async fn measure(cluster: &Cluster, arena: &Arena, scale: Scale, aims: &mut Aims) -> Outcome<Table> {
     arena.wait(cluster).await?;
     round(arena, WARM_UP).await?;
     let (before, operator_before) = (cluster.metrics().await?, cluster.operator.metrics()?);
@@ -186,21 +256,21 @@ async fn measure(cluster: &Cluster, arena: &Arena, scale: Scale) -> Outcome<Tabl
     for (index, contender) in arena.contenders.iter().enumerate() {
         let samples = pooled(index);
         let mut cells = vec![number(samples.p50()), number(samples.p99())];
-        if contender.asked.is_some() {
-            let (before, after) = (Counters::read(contender, &before), Counters::read(contender, &after));
-            let asked = after.count - before.count;
-            if (asked - f64::from(creates)).abs() > 0.5 {
-                return Err(format!("{}: the webhook was asked {asked} times for {creates} creates", contender.name).into());
-            }
+        if contender.asked == Asked::Nothing {
+            cells.extend((0..5).map(|_| nothing()));
+        } else {
+            let asked = asked_between(contender, &before, &after, creates)?;
             let by_round = rounds.iter().filter_map(|round| Some(round.get(index)?.p50() - round.first()?.p50()));
             let added = samples.p50() - none.p50();
             cells.push(number(added));
             cells.push(range(by_round));
             cells.push(number(samples.p99() - none.p99()));
             cells.push(times(added / no_op_added));
-            cells.push(number((after.seconds - before.seconds) / asked * 1000.0));
-        } else {
-            cells.extend((0..5).map(|_| nothing()));
+            cells.push(number(asked));
+            if contender.name == "Holdpoint, gate open" {
+                let name = format!("{}: added p50 beyond that of the no-op webhook, ms", scale.title);
+                MOST_ADDED.iter().for_each(|most| aims.at_most(&name, added - no_op_added, *most));
+            }
         }
         table.row(contender.name, cells);
     }
@@ -213,6 +283,16 @@ async fn measure(cluster: &Cluster, arena: &Arena, scale: Scale) -> Outcome<Tabl
         number(judged("sum") / judged("count") * 1000.0)
     ));
     Ok(table)
+}
+
+/// How long the API server waited for an answer on average, in milliseconds. Each create must have asked once.
+fn asked_between(contender: &Contender, before: &str, after: &str, creates: u32) -> Outcome<f64> {
+    let (before, after) = (Counters::read(contender, before), Counters::read(contender, after));
+    let asked = after.count - before.count;
+    if (asked - f64::from(creates)).abs() > 0.5 {
+        return Err(format!("{}: it was asked {asked} times for {creates} creates", contender.name).into());
+    }
+    Ok((after.seconds - before.seconds) / asked * 1000.0)
 }
 
 fn range(values: impl Iterator<Item = f64>) -> String {

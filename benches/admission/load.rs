@@ -1,7 +1,9 @@
 //! What a thousand checks and gates cost: memory, and the rate of reviews that are sent straight to the webhook.
 
 use crate::Outcome;
+use crate::aims::Aims;
 use crate::cluster::{Cluster, gate_with_expressions, passing_check, review};
+use crate::direct::LEAST_RATE;
 use crate::latency::Arena;
 use crate::process::{Memory, memory};
 use crate::table::{Table, nothing, number, times};
@@ -17,10 +19,15 @@ use std::time::Duration;
 const NAMESPACES: usize = 20;
 const IN_EACH: usize = 50;
 const ALL: usize = NAMESPACES * IN_EACH;
+/// The same for very many.
+const MANY_IN_EACH: usize = 500;
+const VERY_MANY: usize = NAMESPACES * MANY_IN_EACH;
+/// What the operator may have resident with them, in MiB.
+const MOST_RESIDENT: f64 = 45.0;
 /// How many creates are on their way at once.
 const AT_ONCE: usize = 8;
 /// How long all statuses may take.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How long nothing happens before memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -31,7 +38,7 @@ pub fn idle(cluster: &Cluster) -> Outcome<Memory> {
 }
 
 /// Measures, and leaves the checks and gates there.
-pub fn run(cluster: &Cluster, arena: &Arena, idle: Memory) -> Outcome<Report> {
+pub fn run(cluster: &Cluster, arena: &Arena, idle: Memory, aims: &mut Aims) -> Outcome<Report> {
     let mut served = Table::new(
         format!("Reviews sent straight to the webhook: {CONNECTIONS} kept connections; milliseconds"),
         &["", "for each s of CPU", "of no-op", "p50", "p99"],
@@ -46,14 +53,16 @@ pub fn run(cluster: &Cluster, arena: &Arena, idle: Memory) -> Outcome<Report> {
     let holdpoint = cluster.runtime.block_on(endpoint(cluster))?;
     let body = review(&arena.passing);
     let rate = drive(cluster, &no_op, &body, "no-op webhook", None, &mut served)?;
-    drive(cluster, &holdpoint, &body, "Holdpoint, 2 gates", Some(rate), &mut served)?;
+    drive(cluster, &holdpoint, &body, "Holdpoint, 3 gates", Some(rate), &mut served)?;
     let namespaces: Vec<String> = (0..NAMESPACES).map(|_| cluster.control_plane.namespace("team")).collect::<Result<_, _>>()?;
     let started = clock::instant();
-    cluster.runtime.block_on(fill(cluster, &namespaces))?;
+    cluster.runtime.block_on(fill(cluster, &namespaces, IN_EACH))?;
     let filled = started.elapsed();
     cluster.runtime.block_on(clock::sleep(SETTLE));
     let full = memory(cluster.operator.pid()?)?;
-    drive(cluster, &holdpoint, &body, "Holdpoint, 1,002 gates", Some(rate), &mut served)?;
+    let loaded = drive(cluster, &holdpoint, &body, "Holdpoint, 1,003 gates", Some(rate), &mut served)?;
+    LEAST_RATE.iter().for_each(|least| aims.at_least("Reviews for each s of the operator's CPU, over TLS, 1,003 gates", loaded, *least));
+    half_load(cluster, &holdpoint, &body, "Holdpoint, 1,003 gates, open loop at half of that", &mut served)?;
     let driven = memory(cluster.operator.pid()?)?;
     let mut used = Table::new(
         format!("Memory of the operator: MiB, {ALL} checks and {ALL} gates with expressions"),
@@ -70,6 +79,37 @@ pub fn run(cluster: &Cluster, arena: &Arena, idle: Memory) -> Outcome<Report> {
     );
     used.note(format!("From the first create to the last status: {} s.", filled.as_secs()));
     Ok(Report { served, used })
+}
+
+/// Adds very many more checks and gates, and measures memory.
+pub fn many(cluster: &Cluster, arena: &Arena, aims: &mut Aims) -> Outcome<Report> {
+    let namespaces: Vec<String> = (0..NAMESPACES).map(|_| cluster.control_plane.namespace("many")).collect::<Result<_, _>>()?;
+    let started = clock::instant();
+    cluster.runtime.block_on(fill(cluster, &namespaces, MANY_IN_EACH))?;
+    let filled = started.elapsed();
+    cluster.runtime.block_on(clock::sleep(SETTLE));
+    let memory = memory(cluster.operator.pid()?)?;
+    let mut used = Table::new(
+        format!("Memory of the operator: MiB, {VERY_MANY} further checks and {VERY_MANY} further gates with expressions"),
+        &["", "resident", "without the program", "peak"],
+    );
+    used.row("with all of them", [mebibytes(memory.resident), mebibytes(memory.anonymous), mebibytes(memory.peak)]);
+    used.note(format!("From the first create to the last status: {} s.", filled.as_secs()));
+    aims.at_most("Resident memory with 10,000 gates and 10,000 checks, MiB", f64::from(memory.resident) / 1024.0, MOST_RESIDENT);
+    let mut served = Table::new(
+        format!("Reviews sent straight to the webhook beside them: {CONNECTIONS} kept connections; milliseconds"),
+        &["", "for each s of CPU", "of no-op", "p50", "p99"],
+    );
+    let holdpoint = cluster.runtime.block_on(endpoint(cluster))?;
+    drive(cluster, &holdpoint, &review(&arena.passing), "Holdpoint, 10,000 gates", None, &mut served)?;
+    Ok(Report { served, used })
+}
+
+/// Sends at a fixed rate, half of what the closed loop reached.
+fn half_load(cluster: &Cluster, endpoint: &Endpoint, body: &[u8], name: &str, table: &mut Table) -> Outcome<()> {
+    let taken = cluster.runtime.block_on(endpoint.drive_at_half(body))?;
+    table.row(name, [nothing(), nothing(), number(taken.p50()), number(taken.p99())]);
+    Ok(())
 }
 
 /// Both tables.
@@ -111,8 +151,9 @@ async fn endpoint(cluster: &Cluster) -> Outcome<Endpoint> {
 }
 
 /// Creates the checks and gates, and waits until each has the status that it should.
-async fn fill(cluster: &Cluster, namespaces: &[String]) -> Outcome<()> {
-    let places = namespaces.iter().flat_map(|namespace| (0..IN_EACH).map(move |number| (namespace, number)));
+async fn fill(cluster: &Cluster, namespaces: &[String], in_each: usize) -> Outcome<()> {
+    let all = namespaces.len() * in_each;
+    let places = namespaces.iter().flat_map(|namespace| (0..in_each).map(move |number| (namespace, number)));
     let create = |(namespace, number): (&String, usize)| {
         let (namespace, check) = (namespace.clone(), format!("check-{number}"));
         async move {
@@ -126,11 +167,11 @@ async fn fill(cluster: &Cluster, namespaces: &[String]) -> Outcome<()> {
     for (kind, wanted) in [("PreflightCheck", ["Ready", "Passing"]), ("ExperimentGate", ["Ready", "Open"])] {
         loop {
             let settled = settled(cluster, namespaces, kind, &wanted).await?;
-            if settled == ALL {
+            if settled == all {
                 break;
             }
             if started.elapsed() > PATIENCE {
-                return Err(format!("{settled} of {ALL} objects of kind {kind} are {}", wanted.join(" and ")).into());
+                return Err(format!("{settled} of {all} objects of kind {kind} are {}", wanted.join(" and ")).into());
             }
             clock::sleep(Duration::from_millis(500)).await;
         }

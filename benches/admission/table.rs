@@ -24,6 +24,11 @@ impl Table {
         self.notes.push(line.into());
     }
 
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Prints it to standard output.
     pub fn print(&self) {
         let header: Vec<String> = self.columns.iter().map(|column| (*column).to_owned()).collect();

@@ -1,6 +1,7 @@
 //! Reviews sent straight to a webhook, as the API server would: TLS, HTTP/1.1, connections that are kept.
 
 use crate::Outcome;
+use crate::open::arrivals;
 use crate::process::cpu_time;
 use crate::samples::Samples;
 use futures::future::try_join_all;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::sync::{Mutex, mpsc};
 use tokio_rustls::TlsConnector;
 
 /// How many reviews are on their way at once.
@@ -68,7 +70,30 @@ impl Endpoint {
         Ok(Flow { per_cpu_second: reviews / used.as_secs_f64(), taken })
     }
 
-    async fn connect(&self) -> Outcome<SendRequest<Full<Bytes>>> {
+    /// Sends it with an open loop, at half of the rate that the closed loop reaches.
+    pub async fn drive_at_half(&self, review: &[u8]) -> Outcome<Samples> {
+        let closed = self.drive(review).await?;
+        let rate = f64::from(u32::try_from(closed.taken.len())?) / MEASURED.as_secs_f64() / 2.0;
+        let review = Bytes::copy_from_slice(review);
+        // Who is to send waits for a connection that is free, and that counts.
+        let (give_back, free) = mpsc::channel(CONNECTIONS);
+        for connection in try_join_all((0..CONNECTIONS).map(|_| self.connect())).await? {
+            give_back.send(connection).await?;
+        }
+        let free = Arc::new(Mutex::new(free));
+        let (path, name): (&'static str, Arc<str>) = (self.path, self.name.as_str().into());
+        let send = || {
+            let (give_back, free, review, name) = (give_back.clone(), free.clone(), review.clone(), name.clone());
+            async move {
+                let mut connection: Connection = free.lock().await.recv().await.ok_or("no connection is left")?;
+                once(&mut connection, path, &name, review).await?;
+                Ok(give_back.send(connection).await?)
+            }
+        };
+        arrivals(rate, MEASURED, send).await
+    }
+
+    async fn connect(&self) -> Outcome<Connection> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.ca_bundle.as_bytes()) {
             roots.add(certificate?)?;
@@ -83,26 +108,26 @@ impl Endpoint {
         Ok(connection)
     }
 
-    async fn send(
-        &self,
-        mut connection: SendRequest<Full<Bytes>>,
-        review: Bytes,
-        until: Instant,
-    ) -> Outcome<(SendRequest<Full<Bytes>>, Samples)> {
+    async fn send(&self, mut connection: Connection, review: Bytes, until: Instant) -> Outcome<(Connection, Samples)> {
         let mut taken = Samples::default();
         while clock::instant() < until {
-            let request = Request::post(self.path).header(header::HOST, &self.name).header(header::CONTENT_TYPE, "application/json");
-            let request = request.body(Full::new(review.clone()))?;
             let started = clock::instant();
-            connection.ready().await?;
-            let answer = connection.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
+            once(&mut connection, self.path, &self.name, review.clone()).await?;
             taken.push(started.elapsed());
-            if status != StatusCode::OK {
-                return Err(format!("{}: {status}: {}", self.name, String::from_utf8_lossy(&body)).into());
-            }
         }
         Ok((connection, taken))
     }
+}
+
+type Connection = SendRequest<Full<Bytes>>;
+
+/// Sends a review, and reads the whole answer.
+async fn once(connection: &mut Connection, path: &str, name: &str, review: Bytes) -> Outcome<()> {
+    let request = Request::post(path).header(header::HOST, name).header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(Full::new(review))?;
+    connection.ready().await?;
+    let answer = connection.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    if status == StatusCode::OK { Ok(()) } else { Err(format!("{name}: {status}: {}", String::from_utf8_lossy(&body)).into()) }
 }
