@@ -507,7 +507,7 @@ const ADMITTED: [Step; 12] = [
 ];
 
 /// As many states are looked at, nearest first, where the whole world is too large.
-const ENOUGH: usize = 60_000;
+const ENOUGH: usize = 20_000;
 
 #[test]
 fn of_one_place_never_two_run_whatever_is_late() {
