@@ -9,7 +9,7 @@ use crate::clock;
 use crate::core::freshness::Revision;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, ObjectMeta};
 use kube::core::{DeserializeGuard, Resource};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, ResourceExt};
@@ -65,7 +65,10 @@ where
 
 fn read_guarded<K>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
     match object {
-        Ok(object) => Read::Object(object),
+        Ok(mut object) => {
+            prune(object.meta_mut());
+            Read::Object(object)
+        }
         Err(bad) => Read::Bad(bad.metadata.namespace, bad.metadata.name.unwrap_or_default(), bad.error),
     }
 }
@@ -101,16 +104,18 @@ pub fn watch_dynamic(api: Api<DynamicObject>, config: Config, contact: Contact) 
         contact,
         move || watcher(api.clone(), config.clone()).boxed(),
         |mut object| {
-            prune(&mut object);
+            prune(&mut object.metadata);
             Read::Object(object)
         },
     )
 }
 
-/// Managed fields and the last-applied annotation are often half of an object, and no probe reads them.
-fn prune(object: &mut DynamicObject) {
-    object.metadata.managed_fields = None;
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+/// Managed fields and the last-applied annotation are often most of an object, and nobody reads them.
+fn prune(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
 }
 
 enum Read<K> {
