@@ -19,6 +19,8 @@ const CREATED_BY: &str = "kubectl-holdpoint";
 const APPLIED_BY: &str = "kubectl";
 /// What the webhook's entries are called in answers.
 const OUR_ENTRIES: &str = "holdpoint.dev\"";
+/// What a refusal says that a request proper would not have got: it would have waited.
+const NOT_IN_A_DRY_RUN: &str = "nothing is begun for a dry run: it would be held";
 /// The metadata that a stored object has and a new one has not.
 const GIVEN: &[&str] = &[
     "uid",
@@ -197,6 +199,7 @@ fn outcome(reply: &Reply) -> Outcome {
     let ours = by_webhook && status.message.split(" denied the request").next().is_some_and(|start| start.contains(OUR_ENTRIES));
     match reply.code.as_u16() {
         429 if ours => Outcome::Held,
+        _ if ours && status.message.contains(NOT_IN_A_DRY_RUN) => Outcome::Held,
         _ if by_webhook || status.message.contains("ValidatingAdmissionPolicy") => Outcome::Denied { ours },
         400 | 404 | 413 | 415 | 422 => Outcome::Invalid,
         _ => Outcome::Untold,
@@ -434,6 +437,7 @@ mod tests {
             (201, "", "admitted"),
             (403, ours, "denied"),
             (429, ours, "held"),
+            (403, &format!("{ours}; {NOT_IN_A_DRY_RUN} for up to 25s [d-7f]"), "held"),
             (403, theirs, "denied by others"),
             (400, theirs, "denied by others"),
             (422, "podchaos \"a\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'y' denied request: no", "denied by others"),

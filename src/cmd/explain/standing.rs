@@ -3,7 +3,9 @@
 use super::knowledge::{Knowledge, node};
 use super::server::{Failure, Server};
 use crate::api::conditions::{OPEN, READY, get};
-use crate::api::{ClusterExperimentGate, ExperimentGate, GateStatus, Mode, PreflightCheck, RecentDecision, Severity, VerdictName};
+use crate::api::{
+    ClusterExperimentGate, DecidedBy, ExperimentGate, GateStatus, Mode, PreflightCheck, RecentDecision, Severity, VerdictName,
+};
 use crate::clock;
 use crate::core::explanation::{Answer, CheckNode, GateNode, Input, Item, Question};
 use crate::core::gate::{GateKey, seconds};
@@ -237,23 +239,35 @@ fn taken(gate: &AnyGate, decision: &RecentDecision) -> GateNode {
         Some(open) => format!("by now: Open={} ({reason})", open.status),
         None => "by now: not known".to_owned(),
     };
+    let more = if decision.more_checks > 0 { format!("and {} more required checks", decision.more_checks) } else { String::new() };
     GateNode {
         gate: gate.shown(),
         mode: String::new(),
         answer: decision.decision.clone(),
         would_be: decision.would_be.clone(),
         predicted: false,
-        generation: gate.generation,
+        generation: decision.generation,
         required: None,
-        checks: Vec::new(),
+        checks: decision.checks.iter().map(decided_by).collect(),
         passing: Vec::new(),
-        notes: vec![decision.message.clone(), now],
+        notes: vec![decision.message.clone(), more, now].into_iter().filter(|note| !note.is_empty()).collect(),
+    }
+}
+
+/// A check as it stood when the decision was made.
+fn decided_by(check: &DecidedBy) -> CheckNode {
+    CheckNode {
+        check: check.check.clone(),
+        verdict: check.verdict.clone(),
+        message: "observed before the decision".to_owned(),
+        age_seconds: check.age_seconds.and_then(|age| u64::try_from(age).ok()),
+        ..CheckNode::default()
     }
 }
 
 /// All that the record of a decision says and that is not told otherwise.
 fn inputs(decision: &RecentDecision) -> Vec<Input> {
-    const TOLD: &[&str] = &["id", "decision", "wouldBe", "message"];
+    const TOLD: &[&str] = &["id", "decision", "wouldBe", "message", "generation", "checks", "moreChecks"];
     let Ok(Value::Object(members)) = serde_json::to_value(decision) else { return Vec::new() };
     let mut inputs = Vec::new();
     for (name, value) in members.iter().filter(|(name, _)| !TOLD.contains(&name.as_str())) {
