@@ -45,7 +45,9 @@ pub(super) fn judge(gate: &Gate, count: usize, looks: Vec<Look>) -> Look {
     if decisive.passes && decisive.cause.is_none() {
         return Look::Passes(Passed { check, age_seconds: None, priority: None });
     }
-    let kind = decisive.cause.as_ref().map_or(CauseKind::Missing, |cause| cause.kind);
+    // Of those that are as bad, the worst names it.
+    let kinds = members.iter().filter(|m| m.response == decisive.response).filter_map(|m| m.cause.as_ref()).map(|cause| cause.kind);
+    let kind = kinds.min().unwrap_or(CauseKind::Missing);
     let passing = members.iter().filter(|m| m.passes).count();
     let told: Vec<String> = members.iter().filter_map(|m| m.cause.as_ref().map(told)).collect();
     let message = format!("{passing} of {} pass, {needed} needed; {}", members.len(), told.join("; "));

@@ -151,7 +151,7 @@ fn a_gate_that_could_hold_nothing_or_requires_nothing_says_so() {
     for rules in [json!([]), json!([{"apiGroups": ["a.example"], "resources": ["b"], "operations": []}])] {
         assert_eq!(
             problems(&xgate("g", spec(&["a"], json!({"match": {"rules": rules}})))),
-            ["spec.match.rules: at least one rule with apiGroups, resources and operations is required"]
+            ["spec.match.rules: at least one preset, or one rule with apiGroups, resources and operations is required"]
         );
     }
     for namespace in EXCLUDED_NAMESPACES {
