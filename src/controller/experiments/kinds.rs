@@ -148,7 +148,7 @@ impl Kinds {
         let from = (namespace.unwrap_or_default().to_owned(), String::new());
         let within = move |(of, _): &&'a Place| namespace.is_none_or(|namespace| of == namespace);
         served.into_iter().flat_map(move |(served, kind)| {
-            let objects = kind.objects.range(from.clone()..).map(|(place, experiment)| (place, experiment));
+            let objects = kind.objects.range(from.clone()..);
             objects.take_while(move |(place, _)| within(place)).map(move |(_, experiment)| (served, experiment))
         })
     }
