@@ -63,3 +63,6 @@ fn condition(group: &str, starts: &BTreeMap<String, BTreeSet<String>>) -> String
     let any = terms.collect::<String>();
     format!("request.resource.group != {} || [{SUBRESOURCE}].exists(p, !(p in [{}]){any})", quoted(group), list(&known))
 }
+
+#[cfg(test)]
+mod tests;
