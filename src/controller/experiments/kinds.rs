@@ -153,7 +153,7 @@ impl Kinds {
         })
     }
 
-    /// Whether an object is known.
+    /// The uids of all that is kept.
     pub(super) fn uids(&self) -> impl Iterator<Item = &str> {
         self.by_resource.values().flat_map(|kind| kind.objects.values()).map(|experiment| experiment.text("/metadata/uid"))
     }
