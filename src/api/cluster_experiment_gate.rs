@@ -1,6 +1,7 @@
 //! `ClusterExperimentGate`: holds objects of any namespace and of none.
 
-use super::gate::{all_priorities, hold_seconds, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule};
+use super::gate::{DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, Respond, Rule as RequestRule, all_priorities, hold_seconds};
+use super::preflight_run::RunSchedule;
 use super::preset::{Preset, PresetOptions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
@@ -88,6 +89,10 @@ pub struct ClusterExperimentGateSpec {
     /// What is done about experiments that run when a check turns Failing. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub during_run: Option<DuringRun>,
+    /// When the gate's checks are all evaluated by a PreflightRun, whoever wants to start something or not. Its runs are made in the operator's namespace: give each of its checks a `namespace`. Default: never by itself.
+    /// Example: `{cron: "0 6 * * 1-5", timeZone: Europe/Berlin}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<RunSchedule>,
 }
 
 /// Which requests a gate looks at. All that is set must hold.

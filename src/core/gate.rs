@@ -25,6 +25,7 @@ pub use wish::{Asked, Wish};
 use super::expr::Expression;
 use super::presets::Presets;
 use super::problem::Problem;
+use super::run::schedule::Schedule;
 use super::selector::Selector;
 use crate::api::{DuringRun, FailurePolicy, Mode, Operation, Respond, Response};
 use jiff::Timestamp;
@@ -98,6 +99,8 @@ pub struct Gate {
     pub failure_policy: FailurePolicy,
     /// What is done about what runs when a check turns Failing.
     pub during_run: DuringRun,
+    /// When its checks are evaluated by a run.
+    pub schedule: Option<Schedule>,
     /// What cannot work. A gate with problems goes on with what can, and answers each start as `respond.unknown` says: half a gate must not open.
     pub problems: Vec<Problem>,
 }

@@ -11,12 +11,13 @@ use super::gate::{Gate, GateKey, Resource, Start};
 use super::presets::{Catalog, Presets};
 use super::problem::Problem;
 use super::registration::EXCLUDED_NAMESPACES;
+use super::run::schedule::Schedule;
 use super::selector::Selector;
 use super::share::Share;
 use super::verdict::{MAX_RESULTS, Settings};
 use crate::api::{
     ClusterExperimentGate, DuringRun, ExperimentGate, FailurePolicy, GROUP, MatchCondition, Mode, Operation, PreflightCheckSpec, Preset,
-    PresetOptions, Respond, ReusePolicy, Rule,
+    PresetOptions, Respond, ReusePolicy, Rule, RunSchedule,
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -140,7 +141,9 @@ pub fn experiment_gate_in(object: &ExperimentGate, catalog: &Catalog) -> Gate {
         max_priority: spec.max_priority,
         stop_at_first_failure: spec.stop_at_first_failure,
     };
-    during_run(gate(&parts, answers, references, problems), spec.during_run.as_ref())
+    let schedule = scheduled(spec.schedule.as_ref(), &mut problems);
+    let gate = Gate { schedule, ..gate(&parts, answers, references, problems) };
+    during_run(gate, spec.during_run.as_ref())
 }
 
 /// A `ClusterExperimentGate`, parsed, where tools are installed as they are by default.
@@ -174,10 +177,16 @@ pub fn cluster_experiment_gate_in(object: &ClusterExperimentGate, catalog: &Cata
         max_priority: spec.max_priority,
         stop_at_first_failure: spec.stop_at_first_failure,
     };
-    during_run(gate(&parts, answers, references, problems), spec.during_run.as_ref())
+    let schedule = scheduled(spec.schedule.as_ref(), &mut problems);
+    let gate = Gate { schedule, ..gate(&parts, answers, references, problems) };
+    during_run(gate, spec.during_run.as_ref())
 }
 
 /// What the gate does while an experiment runs, and what of that never can be.
+fn scheduled(spec: Option<&RunSchedule>, problems: &mut Vec<Problem>) -> Option<Schedule> {
+    Schedule::parse(spec?, "spec.schedule", problems)
+}
+
 fn during_run(mut gate: Gate, spec: Option<&DuringRun>) -> Gate {
     gate.during_run = spec.cloned().unwrap_or_default();
     gate.problems.extend(super::during_run::problems(&gate));
@@ -228,6 +237,7 @@ fn gate(parts: &Parts<'_>, answers: Answers<'_>, references: References, mut pro
         hold_seconds: u32::try_from(answers.hold_seconds).unwrap_or(0).clamp(1, MAX_HOLD_SECONDS),
         failure_policy: answers.failure_policy,
         during_run: DuringRun::default(),
+        schedule: None,
         problems,
     }
 }
@@ -265,11 +275,8 @@ fn presets(parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Presets {
     let mut names: Vec<Preset> = Vec::new();
     for (i, preset) in parts.presets.iter().enumerate() {
         if *preset == Preset::Jobs && !narrowed {
-            let selectors = if parts.metadata.namespace.is_some() {
-                "match.objectSelector"
-            } else {
-                "match.objectSelector or match.namespaceSelector"
-            };
+            let selectors =
+                if parts.metadata.namespace.is_some() { "match.objectSelector" } else { "match.objectSelector or match.namespaceSelector" };
             let message = format!("Jobs needs {selectors}: without one it would hold every job there is");
             problems.push(Problem::new(format!("spec.presets[{i}]"), message));
         } else if !names.contains(preset) {
@@ -299,7 +306,8 @@ fn is_repository(text: &str) -> bool {
         let at_edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         part.bytes().all(allowed) && at_edge(part.as_bytes().first()) && at_edge(part.as_bytes().last())
     };
-    text.len() <= 255 && text.split_once('/').is_some_and(|(host, path)| sound(host, true) && path.split('/').all(|part| sound(part, false)))
+    text.len() <= 255
+        && text.split_once('/').is_some_and(|(host, path)| sound(host, true) && path.split('/').all(|part| sound(part, false)))
 }
 
 fn untouchable_group(group: &str) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod board;
 mod run;
+mod timetable;
 mod wishes;
 
 pub use run::{RunController, run};

@@ -2,6 +2,7 @@
 
 use super::super::check::{Answer, Input as ToEngine};
 use super::board::{Board, Leader, Output, RunKey};
+use super::timetable::Timetable;
 use super::wishes::{Wishes, run_key, run_of};
 use crate::api::PreflightRun;
 use crate::clock;
@@ -11,7 +12,7 @@ use crate::cluster::lease::Role;
 use crate::cluster::make::{Made, delete, make};
 use crate::cluster::snapshot::Snapshot;
 use crate::cluster::watch::watch;
-use crate::core::gate::Wish;
+use crate::core::gate::{GateKey, Wish};
 use crate::telemetry::metrics::Metrics;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -58,6 +59,14 @@ pub struct RunController {
     pub namespace: String,
 }
 
+/// A run to be made.
+struct ToMake {
+    key: RunKey,
+    run: PreflightRun,
+    /// The gate whose schedule wants it.
+    scheduled: Option<GateKey>,
+}
+
 struct Shell {
     context: RunController,
     board: Board,
@@ -66,8 +75,9 @@ struct Shell {
     deletions: FuturesUnordered<BoxFuture<'static, (RunKey, bool)>>,
     again: Option<Timestamp>,
     wishes: Wishes,
-    to_make: VecDeque<(RunKey, Wish)>,
-    making: FuturesUnordered<BoxFuture<'static, ()>>,
+    timetable: Timetable,
+    to_make: VecDeque<ToMake>,
+    making: FuturesUnordered<BoxFuture<'static, Option<GateKey>>>,
 }
 
 /// Runs until shutdown.
@@ -86,6 +96,7 @@ pub async fn run(context: RunController, shutdown: CancellationToken) {
         wishes: Wishes::default(),
         to_make: VecDeque::new(),
         making: FuturesUnordered::new(),
+        timetable: Timetable::default(),
     };
     loop {
         tokio::select! {
@@ -95,7 +106,7 @@ pub async fn run(context: RunController, shutdown: CancellationToken) {
             Some(change) = changes.next() => shell.board.take(change),
             Some(answer) = shell.context.answers.recv() => shell.answered(&answer),
             Some(wish) = shell.context.wishes.recv() => shell.wish(wish),
-            Some(()) = shell.making.next() => {}
+            Some(failed) = shell.making.next() => shell.made(failed),
             Some(end) = ended.recv() => shell.written(end),
             Some((key, gone)) = shell.deletions.next() => shell.board.deleted(&key, gone),
         }
@@ -115,8 +126,8 @@ pub async fn run(context: RunController, shutdown: CancellationToken) {
         while let Ok(wish) = shell.context.wishes.try_recv() {
             shell.wish(wish);
         }
-        shell.make();
         shell.look();
+        shell.make();
         shell.publish();
     }
 }
@@ -140,27 +151,35 @@ impl Shell {
         if self.to_make.len() >= TO_MAKE || !self.wishes.remember(&wish, &key, clock::now()) {
             return self.context.metrics.dropped("too_many_held_requests");
         }
-        self.to_make.push_back((key, wish));
+        let run = run_of(&wish, &key, &self.context.replica);
+        self.to_make.push_back(ToMake { key, run, scheduled: None });
     }
 
     /// Makes the runs that are wished for. One that is there already is joined.
     fn make(&mut self) {
         while self.making.len() < MAKING
-            && let Some((key, wish)) = self.to_make.pop_front()
+            && let Some(ToMake { key, run, scheduled }) = self.to_make.pop_front()
         {
-            let old = self.board.in_the_way(&key).map(str::to_owned);
-            let run = run_of(&wish, &key, &self.context.replica);
+            let old = self.board.in_the_way(&key).filter(|_| scheduled.is_none()).map(str::to_owned);
             let (client, metrics) = (self.context.client.clone(), self.context.metrics.clone());
             let making = async move {
                 if let Some(uid) = old {
                     delete(client.clone(), &object(&key), &uid).await;
                 }
                 if let Made::Failed(error) = make(client, &key.namespace, &run).await {
-                    tracing::warn!(namespace = key.namespace, name = key.name, error, "cannot make a run for a request that is held");
+                    tracing::warn!(namespace = key.namespace, name = key.name, error, "cannot make a run");
                     metrics.dropped("run_not_made");
+                    return scheduled;
                 }
+                None
             };
             self.making.push(making.boxed());
+        }
+    }
+
+    fn made(&mut self, failed: Option<GateKey>) {
+        if let Some(gate) = failed {
+            self.timetable.failed(&gate, clock::now());
         }
     }
 
@@ -175,7 +194,15 @@ impl Shell {
         let leader = Leader { facts: &facts, gates: gates.complete.then_some(gates.all.as_slice()) };
         let leads = matches!(&*self.context.role.borrow_and_update(), Role::Leader(leadership) if leadership.holds());
         let output = self.board.look(leads.then_some(&leader), now);
-        self.again = [output.again, now.checked_add(LOOK_EVERY).ok()].into_iter().flatten().min();
+        let next = if leads && gates.complete {
+            let (due, next) = self.timetable.due(&gates.all, &self.context.namespace, now);
+            self.to_make.extend(due.into_iter().map(|(gate, key, run)| ToMake { key, run, scheduled: Some(gate) }));
+            next
+        } else {
+            self.timetable = Timetable::default();
+            None
+        };
+        self.again = [output.again, next, now.checked_add(LOOK_EVERY).ok()].into_iter().flatten().min();
         self.act(output);
     }
 
