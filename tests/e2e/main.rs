@@ -39,6 +39,7 @@ mod records;
 mod relations;
 mod removal;
 mod replicas;
+mod runs;
 mod servers;
 mod silence;
 mod starts;
