@@ -7,8 +7,8 @@
 //! - A grant may be used for [`USABLE`]. It counts as a place for [`STORED_WITHIN`] longer, because what was admitted by it may still be stored so
 //!   late: the API server gives a request a minute, of which its other webhooks may take all.
 //! - It counts no more once its object is seen, because then the object itself counts, or is over.
-//! - An object's name is its own, so a grant for a name may be used as often, and wherever, as it is asked for: one object comes of it. One for a generated name
-//!   is used once, at the replica that held the request, which remembers that.
+//! - It is used once, at the replica that held the request, which remembers that and tells the run of which object. That a name is its own does not
+//!   make more of it safe: what is deleted can be made again under the same name, after its place was given to another.
 //! - Only the leader grants, in place of the revision of the run that it saw. A new leader counts each run that has no grant as one that may be
 //!   granted yet, by a write of the leader before it that is still on its way, until it has written that run itself ([`Granter`]).
 //!

@@ -2,8 +2,8 @@
 
 use super::live::{Asked, TargetRule};
 use super::objects::NOT_SYNCED;
-use crate::api::StartsPer;
 use crate::api::conditions::passing::{AWAITING_PLACE, NO_PLACE};
+use crate::api::{Operation, StartsPer};
 use crate::core::gate::{Ask, hold_key};
 use crate::core::observation::{NO_DATA, Observation, Outcome};
 use crate::core::starts::{Asking, Finding, Limit, Per, Targets, find};
@@ -44,10 +44,9 @@ pub(super) fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
         return Observation::error(target, NOT_SYNCED, "the operator has not yet compared its clock with the API server's");
     };
     let digest = hold_key(ask.gate, ask.request).map(|key| format!("{:032x}", key.digest()));
-    let named = !ask.request.generated_name;
     // Nothing comes of a dry run, so it needs no place, and must not use one up.
     if let (Some(digest), false) = (&digest, ask.request.dry_run)
-        && book.pass(named, digest, &book.replica, uid(ask), times).is_some()
+        && book.pass(digest, &book.replica, uid(ask), times).is_some()
     {
         return Observation::new(target, Outcome::Pass, PLACE_GRANTED, "a place was granted");
     }
@@ -90,7 +89,9 @@ pub(super) const fn targets(limit: Limit) -> TargetRule {
     }
 }
 
-/// What tells this one try from others: the object's uid, which the API server makes before it asks; else the request's.
+/// What tells this one try from others: the uid of an object that is made, which the API server gives it before it asks; else the request's.
 fn uid<'a>(ask: &Ask<'a>) -> &'a str {
-    ask.request.object.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()).unwrap_or(ask.request.uid)
+    let made = ask.request.operation == Operation::Create;
+    let uid = ask.request.object.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| made && !uid.is_empty());
+    uid.unwrap_or(ask.request.uid)
 }

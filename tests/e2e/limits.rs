@@ -205,5 +205,5 @@ fn of_two_hundred_racing_creates_through_two_replicas_never_more_than_three_run_
         began.elapsed()
     );
     assert!(count(&most) <= 3, "{} ran at once", count(&most));
-    assert!(count(&made) >= 6, "places are used: {} were made", count(&made));
+    assert!(count(&made) >= 3, "places are used: {} were made", count(&made));
 }

@@ -100,9 +100,7 @@ impl Ledger {
 
     /// Whether a grant of this replica may be used at any moment.
     pub(super) fn awaits_use(&self, times: Times) -> bool {
-        self.runs.values().any(|held| {
-            held.granted && held.place.replica == self.replica && held.place.subject.name.is_none() && held.place.pending(times)
-        })
+        self.runs.values().any(|held| held.granted && held.place.replica == self.replica && held.place.pending(times))
     }
 
     /// Notes of which grants the objects are seen.
@@ -110,9 +108,9 @@ impl Ledger {
         if self.read {
             self.began.get_or_insert(now);
         }
-        for (place, runs) in book.taken_places() {
+        for (place, object) in book.taken_places().filter(|(place, object)| place.used_by.as_ref() == Some(&object.uid)) {
             let last = self.witnessed.entry(place.run.clone()).or_insert(now);
-            if runs {
+            if object.life.runs() {
                 *last = now;
             }
         }
@@ -129,12 +127,7 @@ impl Ledger {
         let witnessed = self.witnessed.get(&place.run).copied();
         let before = self.began.filter(|began| place.since < *began);
         let finished = witnessed.or(before).or_else(|| place.used_by.is_some().then_some(place.until))?;
-        Some(PastStart {
-            uid: place.run.clone(),
-            requester: Some(place.requester.clone()),
-            started: place.since,
-            finished: Some(finished),
-        })
+        Some(PastStart { uid: place.run.clone(), requester: Some(place.requester.clone()), started: place.since, finished: Some(finished) })
     }
 
     /// What is known of the starts of a gate.
@@ -155,7 +148,12 @@ impl Ledger {
             }
         }
         let own = || self.runs.values().filter(|run| run.granted && run.gate == gate.key);
-        book.places = own().map(|run| run.place.clone()).collect();
+        // Of what was admitted once, and was seen, nothing more can come.
+        let spent = |run: &Held| {
+            let made = run.place.used_by.as_deref().filter(|_| self.witnessed.contains_key(&run.place.run));
+            made.is_some_and(|made| run.place.subject.create && !held.iter().any(|entry| *entry.started.uid == *made))
+        };
+        book.places = own().filter(|run| !spent(run)).map(|run| run.place.clone()).collect();
         book.places.extend(self.gone.iter().filter(|(of, _)| *of == gate.key).map(|(_, place)| place.clone()));
         let uids: BTreeSet<&str> = held.iter().map(|entry| &*entry.started.uid).collect();
         let outside = held.iter().filter(|entry| !inside(entry, &uids, &held));

@@ -65,7 +65,7 @@ impl Subject {
     }
 }
 
-/// Remembers the one use of a grant for a generated name. Clones remember the same.
+/// Remembers the one use of a grant. Clones remember the same.
 #[derive(Clone, Debug, Default)]
 pub struct UseOnce(Arc<(AtomicU64, OnceLock<Box<str>>)>);
 
@@ -122,14 +122,9 @@ impl Place {
         times.latest < self.until
     }
 
-    /// Whether the object speaks for itself: nothing more can come of the grant while it is there.
+    /// Whether the object speaks for itself: it is the one that came of the grant, or one that runs under its name, so that both are one.
     fn came_true(&self, object: &Started) -> bool {
-        match (&self.subject.name, &self.used_by) {
-            (None, used_by) => used_by.as_ref() == Some(&object.uid),
-            // One that runs takes the place, whoever made it. One that is over keeps the name; but only if it came after the grant nothing more can: creation is
-            // dated by whole seconds.
-            (Some(_), _) => self.subject.is(object) && (object.life.runs() || (self.subject.create && object.created > self.since)),
-        }
+        self.used_by.as_ref() == Some(&object.uid) || (object.life.runs() && self.subject.is(object))
     }
 }
 
@@ -182,11 +177,11 @@ impl Book {
         self.places.iter().filter(move |place| place.pending(times) && !self.objects.iter().any(|object| place.came_true(object)))
     }
 
-    /// The places of which the objects are seen, and whether they run.
-    pub fn taken_places(&self) -> impl Iterator<Item = (&Place, bool)> {
+    /// The places of which the objects are seen.
+    pub fn taken_places(&self) -> impl Iterator<Item = (&Place, &Started)> {
         self.places.iter().filter_map(|place| {
             let object = self.objects.iter().find(|object| place.came_true(object))?;
-            Some((place, object.life.runs()))
+            Some((place, object.as_ref()))
         })
     }
 
@@ -203,13 +198,15 @@ impl Book {
         book
     }
 
-    /// The grant by which a request may pass: one for the same object and requester, which is what the digest tells. One for a generated name is used
-    /// once, at the replica that asked. `uid` is the object's, or the request's.
-    pub fn pass(&self, named: bool, digest: &str, replica: &str, uid: &str, times: Times) -> Option<&Place> {
+    /// The grant by which a request may pass: one for the same object and requester, which is what the digest tells, used once, at the replica that
+    /// held the request. `uid` is that of the object that is made, or of the request.
+    pub fn pass(&self, digest: &str, replica: &str, uid: &str, times: Times) -> Option<&Place> {
         self.places.iter().find(|place| {
             place.usable(times)
                 && *place.digest == *digest
-                && (named || (*place.replica == *replica && place.used_by.as_deref().is_none_or(|by| by == uid) && place.once.take(uid)))
+                && *place.replica == *replica
+                && place.used_by.as_deref().is_none_or(|by| by == uid)
+                && place.once.take(uid)
         })
     }
 }

@@ -104,15 +104,16 @@ fn a_grant_and_its_object_are_one_and_a_grant_that_comes_to_nothing_ends() {
 }
 
 #[test]
-fn a_name_that_is_taken_ends_its_grant_unless_it_was_there_before_or_is_free_again() {
+fn a_grant_ends_with_the_object_that_came_of_it_and_an_update_may_be_made_again() {
     let limit = concurrency(1, Per::Gate);
-    let ended = |created| book([started("a", Life::Over(None), created)], [place(Some("a"), 5)]);
-    assert!(has_room(limit, &ended(6), "jane", 8), "it came of the grant, and keeps the name");
-    assert!(!has_room(limit, &ended(5), "jane", 8), "it may have been there before");
-    assert!(!has_room(limit, &book([], [place(Some("a"), 5)]), "jane", 8), "it was deleted: another may come of the grant");
-    let mut update = place(Some("a"), 5);
-    update.subject.create = false;
-    assert!(!has_room(limit, &book([started("a", Life::Over(None), 6)], [update]), "jane", 8), "it may be started again");
+    let ended = |used_by: Option<&str>| {
+        let used = Place { used_by: used_by.map(Into::into), ..place(Some("a"), 5) };
+        book([started("a", Life::Over(None), 6)], [used])
+    };
+    assert!(has_room(limit, &ended(Some("a")), "jane", 8), "it came of the grant");
+    assert!(!has_room(limit, &ended(Some("b")), "jane", 8), "it is another of the same name");
+    assert!(!has_room(limit, &ended(None), "jane", 8), "it may have been there before");
+    assert!(!has_room(limit, &book([], [place(Some("a"), 5)]), "jane", 8), "it is not there yet");
 }
 
 #[test]
@@ -191,15 +192,14 @@ fn what_cannot_be_read_is_unknown() {
 }
 
 #[test]
-fn a_grant_for_a_name_passes_anywhere_and_one_for_a_generated_name_once_where_it_was_asked_for() {
-    let named = book([], [place(Some("a"), 0)]);
-    assert!(named.pass(true, "d", "two", "u1", times(1)).is_some());
-    assert!(named.pass(true, "d", "one", "u2", times(1)).is_some());
-    assert!(named.pass(true, "other", "one", "u2", times(1)).is_none());
-    assert!(named.pass(true, "d", "one", "u2", times(USABLE.as_secs())).is_none(), "it has run out");
-    let generated = book([], [place(None, 0)]);
-    assert!(generated.pass(false, "d", "two", "u1", times(1)).is_none());
-    assert!(generated.pass(false, "d", "one", "u1", times(1)).is_some());
-    assert!(generated.pass(false, "d", "one", "u1", times(1)).is_some(), "another check asks for the same");
-    assert!(generated.pass(false, "d", "one", "u2", times(1)).is_none());
+fn a_grant_passes_once_where_it_was_asked_for() {
+    for name in [Some("a"), None] {
+        let granted = book([], [place(name, 0)]);
+        assert!(granted.pass("d", "two", "u1", times(1)).is_none(), "another replica");
+        assert!(granted.pass("other", "one", "u1", times(1)).is_none());
+        assert!(granted.pass("d", "one", "u1", times(USABLE.as_secs())).is_none(), "it has run out");
+        assert!(granted.pass("d", "one", "u1", times(1)).is_some());
+        assert!(granted.pass("d", "one", "u1", times(1)).is_some(), "another check asks for the same");
+        assert!(granted.pass("d", "one", "u2", times(1)).is_none(), "it is used up");
+    }
 }
