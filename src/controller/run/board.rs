@@ -65,6 +65,8 @@ struct Entry {
     /// A write on its way.
     sent: Option<(u64, Box<PreflightRunStatus>)>,
     written_at: Option<Timestamp>,
+    /// Whether the last write was not made, or nobody knows.
+    failed: bool,
     /// Whether its deletion is on its way.
     leaving: bool,
 }
@@ -100,6 +102,7 @@ impl Entry {
             stage: Stage::New,
             sent: None,
             written_at: None,
+            failed: false,
             leaving: false,
         };
         entry.slim();
@@ -188,6 +191,7 @@ impl Board {
             }
             new.sent = old.sent;
             new.written_at = old.written_at;
+            new.failed = old.failed;
             new.leaving = old.leaving;
             new.stage = old.stage;
             new.slim();
@@ -208,6 +212,7 @@ impl Board {
     pub fn written(&mut self, key: &RunKey, number: u64, revision: Option<Revision>) -> Option<(&'static str, &'static str)> {
         let entry = self.runs.get_mut(key)?;
         let (_, status) = entry.sent.take_if(|(sent, _)| *sent == number)?;
+        entry.failed = revision.is_none();
         entry.revision = entry.revision.max(revision?);
         entry.status = *status;
         let verdict = entry.status.verdict.filter(|_| entry.is_over());
@@ -295,8 +300,7 @@ impl Board {
         }
         let rests_until = entry.written_at.and_then(|at| at.checked_add(PACE).ok()).filter(|until| now < *until);
         // The end is told at once, unless telling it failed just now.
-        let told_before = entry.status.progress.is_some() || entry.status.observed_generation.is_some();
-        if let Some(until) = rests_until.filter(|_| !over || !told_before) {
+        if let Some(until) = rests_until.filter(|_| !over || entry.failed) {
             output.again = [output.again, Some(until)].into_iter().flatten().min();
             return;
         }
