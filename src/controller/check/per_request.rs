@@ -6,7 +6,7 @@ use super::plan::{CheckPlan, GatedPlan};
 use crate::api::conditions::passing::{self, AWAITING_PLACE};
 use crate::cluster::snapshot::Labels;
 use crate::core::gate::{Ask, OfRequest};
-use crate::core::observation::{NO_DATA, Observation, Outcome};
+use crate::core::observation::{NO_DATA, NOT_FOUND, Observation, Outcome};
 use crate::core::selector::Selector;
 use crate::core::text::single_line;
 use crate::core::touch::{self, Cluster, Gated, Touch, Untold, Workload, resolve, resolve_nodes};
@@ -147,6 +147,13 @@ impl PerRequest {
         // That the start has no place yet is nothing that `outcomes` could answer for.
         if let Some(one) = found.iter().find(|one| one.outcome == Outcome::Error && one.reason == AWAITING_PLACE) {
             return Evaluation::Impossible(AWAITING_PLACE, one.message.clone());
+        }
+        // What was looked for is told in the place of what is missing.
+        if let [one] = found.as_slice()
+            && one.outcome == Outcome::Error
+            && one.reason == NOT_FOUND
+        {
+            return Evaluation::NoTargets(one.message.clone());
         }
         if matches!(self.readable, Readable::Selected(..)) && found.len() == targets.len() {
             for (observation, target) in found.iter_mut().zip(targets) {

@@ -135,6 +135,9 @@ fn nothing_other_namespaces_and_what_is_not_told_never_pass() {
     assert_eq!((nothing.verdict, nothing.reason), (Verdict::Unknown, passing::NO_TARGETS));
     let says = "nothing is touched: there are no Deployment or StatefulSet or DaemonSet of pods in namespace shop with labels app=gone";
     assert_eq!(nothing.message, says);
+    let radius = asked(json!({"probe": {"blastRadius": {}}}), &there, json!({"labelSelectors": {"app": "gone"}}));
+    assert_eq!((radius.verdict, radius.reason), (Verdict::Unknown, passing::NO_TARGETS));
+    assert_eq!(radius.message, "nothing would be hit: there are no pods in namespace shop with labels app=gone");
     let elsewhere = asked(rollout(), &there, json!({"namespaces": ["other"]}));
     assert_eq!((elsewhere.verdict, elsewhere.reason), (Verdict::Unknown, passing::FORBIDDEN));
     assert!(elsewhere.message.starts_with("pods in namespace other could be hit, and this check looks at namespace shop only"));
