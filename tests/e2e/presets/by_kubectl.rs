@@ -80,7 +80,8 @@ fn of_a_list_what_is_paused_is_let_in_and_resuming_it_is_held() {
 #[test]
 fn the_controllers_account_passes_with_what_is_inside_and_is_held_when_a_schedule_fires() {
     // Before the gate.
-    let team = world().team("k-account");
+    let mut team = world().team("k-account");
+    team.expect_forbidden("/schedules/hourly");
     team.create(&(chaos("WorkflowNode", "name: node", "type: NetworkChaos") + &chaos("Schedule", "name: hourly", "schedule: '@every 1h'")));
     team.apply(&(failing("frozen") + &gate("starts", "{ mode: Enforce, presets: [ChaosMesh], checks: [{ name: frozen }] }")));
     team.held("starts", &chaos("NetworkChaos", "name: probe", "mode: one"));
@@ -118,7 +119,8 @@ fn machines_are_held_by_scale_status_and_migration() {
 
 #[test]
 fn a_job_that_somebody_makes_of_a_cron_job_is_held() {
-    let team = world().team("k-jobs");
+    let mut team = world().team("k-jobs");
+    team.expect_forbidden("/cronjobs/nightly");
     let cron = "\n---\napiVersion: batch/v1\nkind: CronJob\nmetadata: { name: nightly, labels: { purpose: chaos } }\n\
                 spec: { schedule: '0 0 1 1 *', suspend: true, jobTemplate: { metadata: { labels: { purpose: chaos } }, \
                 spec: { template: { spec: { restartPolicy: Never, containers: [{ name: run, image: example/app }] } } } } }\n";
