@@ -175,9 +175,9 @@ fn tables(rates: &[f64], bytes: usize, aims: &mut Aims) -> [Table; 2] {
         let name = world.name.trim_start().trim_start_matches("the same, ");
         if world.apart {
             apart.row(world.name, cells);
-            LEAST_RATE
-                .iter()
-                .for_each(|least| aims.at_least(format!("Reviews a second on one thread, 1,000 gates: {name}"), *many, *least));
+            for least in LEAST_RATE {
+                aims.at_least(format!("Reviews a second on one thread, 1,000 gates: {name}"), *many, least);
+            }
             aims.at_most(format!("p50 with 10,000 gates beyond that with 10, %: {name}"), (few / most - 1.0) * 100.0, MOST_GROWTH_PERCENT);
         } else {
             together.row(world.name, cells);

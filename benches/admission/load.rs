@@ -61,7 +61,9 @@ pub fn run(cluster: &Cluster, arena: &Arena, idle: Memory, aims: &mut Aims) -> O
     cluster.runtime.block_on(clock::sleep(SETTLE));
     let full = memory(cluster.operator.pid()?)?;
     let loaded = drive(cluster, &holdpoint, &body, "Holdpoint, 1,003 gates", Some(rate), &mut served)?;
-    LEAST_RATE.iter().for_each(|least| aims.at_least("Reviews for each s of the operator's CPU, over TLS, 1,003 gates", loaded, *least));
+    for least in LEAST_RATE {
+        aims.at_least("Reviews for each s of the operator's CPU, over TLS, 1,003 gates", loaded, least);
+    }
     half_load(cluster, &holdpoint, &body, "Holdpoint, 1,003 gates, open loop at half of that", &mut served)?;
     let driven = memory(cluster.operator.pid()?)?;
     let mut used = Table::new(

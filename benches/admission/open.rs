@@ -28,18 +28,18 @@ where
     W: Future<Output = Outcome<()>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(MOST_WAITING));
-    let mut sent: JoinSet<Outcome<Duration>> = JoinSet::new();
+    let mut pending: JoinSet<Outcome<Duration>> = JoinSet::new();
     let started = clock::instant();
     let gap = Duration::from_secs_f64(1.0 / rate);
     let mut due = started;
     while due.duration_since(started) < length {
         clock::sleep(due.saturating_duration_since(clock::instant())).await;
         let place = places.clone().try_acquire_owned().map_err(|_| format!("{MOST_WAITING} requests wait at {rate} a second"))?;
-        clock::spawn_into(&mut sent, timed(due, send(), place));
+        clock::spawn_into(&mut pending, timed(due, send(), place));
         due += gap;
     }
     let mut taken = Samples::default();
-    while let Some(answered) = sent.join_next().await {
+    while let Some(answered) = pending.join_next().await {
         taken.push(answered??);
     }
     Ok(taken)

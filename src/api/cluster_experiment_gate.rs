@@ -89,7 +89,7 @@ pub struct ClusterExperimentGateSpec {
     /// What is done about experiments that run when a check turns Failing. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub during_run: Option<DuringRun>,
-    /// When the gate's checks are all evaluated by a PreflightRun, whoever wants to start something or not. Its runs are made in the operator's namespace: give each of its checks a `namespace`. Default: never by itself.
+    /// When the gate's checks are all evaluated by a `PreflightRun`, whoever wants to start something or not. Its runs are made in the operator's namespace: give each of its checks a `namespace`. Default: never by itself.
     /// Example: `{cron: "0 6 * * 1-5", timeZone: Europe/Berlin}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<RunSchedule>,

@@ -90,7 +90,7 @@ pub struct ExperimentGateSpec {
     /// What is done about experiments that run when a check turns Failing. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub during_run: Option<DuringRun>,
-    /// When the gate's checks are all evaluated by a PreflightRun, whoever wants to start something or not. Default: never by itself.
+    /// When the gate's checks are all evaluated by a `PreflightRun`, whoever wants to start something or not. Default: never by itself.
     /// Example: `{cron: "0 6 * * 1-5", timeZone: Europe/Berlin}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<RunSchedule>,

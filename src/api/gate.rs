@@ -235,7 +235,7 @@ pub struct RecentDecision {
     /// How many required checks are not in the list.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_checks: i32,
-    /// The PreflightRun that the request waited for: namespace/name.
+    /// The `PreflightRun` that the request waited for: namespace/name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
 }

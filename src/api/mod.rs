@@ -20,11 +20,13 @@ mod preflight_run;
 mod preset;
 mod probes;
 
-pub use cluster_experiment_gate::{ClusterAtLeast, ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch};
+pub use cluster_experiment_gate::{
+    ClusterAtLeast, ClusterCheckReference, ClusterExperimentGate, ClusterExperimentGateSpec, ClusterGateMatch,
+};
 pub use experiment_gate::{AtLeast, CheckReference, ExperimentGate, ExperimentGateSpec, GateMatch};
 pub use gate::{
-    Blocker, DecidedBy, DecisionCounters, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation, DeniedOwner, RecentDecision, RecentDenial, Recorder, Respond, Response,
-    Rule,
+    Blocker, DecidedBy, DecisionCounters, DeniedOwner, DuringRun, FailurePolicy, GateStatus, MatchCondition, Mode, OnFailing, Operation,
+    RecentDecision, RecentDenial, Recorder, Respond, Response, Rule,
 };
 pub use host_report::{
     ClockFact, ContainerRuntimeFact, DiskFact, FileFact, HEARTBEAT_NAMESPACE, HostFacts, HostReport, HostReportContent, HugepagesFact,
@@ -35,18 +37,19 @@ pub use preflight_check::{
     ReusePolicy, Severity, Streak, Summary, TargetResult, TargetSource, Targets, VerdictName,
 };
 pub use preflight_run::{
-    GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule, RunStart,
-    RunVerdict,
+    GateKind, GateReference, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunCheck, RunCounts, RunGrant, RunMode, RunSchedule,
+    RunStart, RunVerdict,
 };
 pub use preset::{KrknOptions, Preset, PresetOptions};
 pub use probes::{
-    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BodyExpectation, BlastRadiusProbe,
-    CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe, ConcurrencyProbe, ConditionProbe,
-    ConditionStatus, ContainerRuntimeRequirement, CooldownProbe, CooldownSince, Cordoned, DateRange, DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState,
-    FileType, ForbiddenTaint, HostProbe, HttpHeader, HttpMethod, HttpProbe, HugepagesRequirement, JsonPathEquals, KernelRequirement,
-    KeyReference, KeysProbe, LoadRequirement, Member, MemoryRequirement, NodeProbe, PortProtocol, PortRequirement, PortState, Probe,
-    QuotaProbe, QuotaResource, Recurrence, RolloutProbe, ScopedQuotas, StartsPer, SwapRequirement, SysctlRequirement, TcpProbe, TimeRange,
-    TimeSyncRequirement, Uncovered, UnitRequirement, UnusableNodes, Weekday, WindowCalendar, WindowProbe,
+    AllowedWindow, AnalysisOutcome, AnalysisPreset, AnalysisProbe, AnalysisTargets, Blackout, BlastRadiusProbe, BodyExpectation,
+    CalendarEffect, CalendarText, CapacityProbe, CapacityResource, CapacityScope, CelProbe, CertificateAuthority, CompositeProbe,
+    ConcurrencyProbe, ConditionProbe, ConditionStatus, ContainerRuntimeRequirement, CooldownProbe, CooldownSince, Cordoned, DateRange,
+    DiskRequirement, DisruptionBudgetProbe, FileRequirement, FileState, FileType, ForbiddenTaint, HostProbe, HttpHeader, HttpMethod,
+    HttpProbe, HugepagesRequirement, JsonPathEquals, KernelRequirement, KeyReference, KeysProbe, LoadRequirement, Member,
+    MemoryRequirement, NodeProbe, PortProtocol, PortRequirement, PortState, Probe, QuotaProbe, QuotaResource, Recurrence, RolloutProbe,
+    ScopedQuotas, StartsPer, SwapRequirement, SysctlRequirement, TcpProbe, TimeRange, TimeSyncRequirement, Uncovered, UnitRequirement,
+    UnusableNodes, Weekday, WindowCalendar, WindowProbe,
 };
 
 /// The API group of all kinds.

@@ -9,10 +9,10 @@ use crate::clock;
 use crate::core::freshness::Revision;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use kube::Api;
 use kube::api::{DynamicObject, ListParams, ObjectMeta};
 use kube::core::{DeserializeGuard, Resource};
 use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ where
     mending(contact, move || watcher(api.clone(), config.clone()).boxed(), read_guarded)
 }
 
-fn read_guarded<K>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
+fn read_guarded<K: Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> Read<K> {
     match object {
         Ok(mut object) => {
             prune(object.meta_mut());

@@ -4,17 +4,19 @@ use crate::clock;
 use crate::cluster::client::connect;
 use crate::cluster::contact::Contact;
 use crate::cluster::events::Events;
-use crate::cluster::lease::{self, Kept, LeaseKeeper, READY_LEASE};
+use crate::cluster::lease::{self, Kept, LeaseKeeper, READY_LEASE, Role};
 use crate::cluster::references::References;
 use crate::cluster::snapshot::Snapshot;
 use crate::controller::check::{self, CheckController, READY_CHECKS};
-use crate::controller::experiments::{self, ExperimentController};
+use crate::controller::experiments::{self, ExperimentController, Opened};
 use crate::controller::gate::{self, GateController, READY_GATES};
-use crate::controller::starts::{self, StartsController};
 use crate::controller::run::{self, RunController};
-use crate::core::presets::{Accounts, Catalog, ControllerAccount};
+use crate::controller::starts::{self, StartsController};
 use crate::core::certificates::{Lifetimes, Settings, service_names};
+use crate::core::gate::{Gate, Wish};
 use crate::core::netpolicy::{NetworkPolicy, parse_allow};
+use crate::core::presets::{Accounts, Catalog, ControllerAccount};
+use crate::core::records::Record;
 use crate::core::registration::{Address, Registered};
 use crate::core::text::single_line;
 use crate::probe::Outbound;
@@ -173,7 +175,7 @@ fn start(
     listener: TcpListener,
     tasks: &mut JoinSet<()>,
 ) -> Result<JoinHandle<()>, String> {
-    let Shared { client, snapshot, changed, metrics, readiness, shutdown, counters, release } = shared;
+    let Shared { client, snapshot, changed, metrics, readiness, shutdown, release, .. } = shared;
     let (events, publishing) = Events::new(client.clone(), metrics.clone(), "holdpoint.dev/operator");
     clock::spawn(publishing);
     let (contact, keeping) = Contact::new(client.clone(), &args.namespace, metrics.clone());
@@ -197,11 +199,9 @@ fn start(
     let (answers_in, answers) = mpsc::channel(RECORDS);
     let (wishes_in, wishes) = mpsc::channel(WISHES);
     let (to_register, gates) = watch::channel(None);
-    let (bundle_in, ca_bundle) = watch::channel(None);
     let (asks_in, asked) = mpsc::unbounded_channel();
     let (evaluated_in, evaluated) = mpsc::unbounded_channel();
     let (registered_in, registered) = watch::channel(Registered::default());
-    let slot = CertificateSlot::default();
     clock::spawn(handler::count(answers, metrics.clone()));
 
     let checks = CheckController {
@@ -243,15 +243,42 @@ fn start(
         namespaces: namespaces_in,
     };
     clock::spawn_into(tasks, gate::run(gate_controller, shutdown.clone()));
+    let ties = Ties { contact, role, events };
+    start_runs(args, shared, &ties, RunQueues { looked, opened, asks: asks_in, evaluated, wishes }, tasks);
+    let queues =
+        WebhookQueues { gates, registered: (registered_in, registered), records: records_in, wishes: wishes_in, answers: answers_in };
+    start_webhook(args, shared, &ties, queues, lifetimes, listener, tasks)?;
+    Ok(electing)
+}
+
+/// What most controllers need besides [`Shared`].
+struct Ties {
+    contact: Contact,
+    role: watch::Receiver<Role>,
+    events: Events,
+}
+
+/// What connects the controllers of runs, of starts and of what runs with the others.
+struct RunQueues {
+    looked: Arc<Notify>,
+    opened: mpsc::Receiver<Opened>,
+    asks: mpsc::UnboundedSender<check::Input>,
+    evaluated: mpsc::UnboundedReceiver<check::Answer>,
+    wishes: mpsc::Receiver<Wish>,
+}
+
+fn start_runs(args: &Args, shared: &Shared, ties: &Ties, queues: RunQueues, tasks: &mut JoinSet<()>) {
+    let Shared { client, snapshot, metrics, shutdown, .. } = shared;
+    let Ties { contact, role, events } = ties;
     let experiment_controller = ExperimentController {
         client: client.clone(),
         contact: contact.clone(),
         snapshot: snapshot.clone(),
-        events,
+        events: events.clone(),
         metrics: metrics.clone(),
         role: role.clone(),
-        looked,
-        opened,
+        looked: queues.looked,
+        opened: queues.opened,
         namespace: args.namespace.clone(),
     };
     clock::spawn_into(tasks, experiments::run(experiment_controller, shutdown.clone()));
@@ -262,9 +289,9 @@ fn start(
         snapshot: snapshot.clone(),
         metrics: metrics.clone(),
         role: role.clone(),
-        engine: asks_in,
-        answers: evaluated,
-        wishes,
+        engine: queues.asks,
+        answers: queues.evaluated,
+        wishes: queues.wishes,
         replica: replica.as_ref().to_owned(),
         namespace: args.namespace.clone(),
     };
@@ -278,6 +305,30 @@ fn start(
         replica,
     };
     clock::spawn_into(tasks, starts::run(starts_controller, shutdown.clone()));
+}
+
+/// What connects the webhook with the controllers.
+struct WebhookQueues {
+    gates: watch::Receiver<Option<Vec<Arc<Gate>>>>,
+    registered: (watch::Sender<Registered>, watch::Receiver<Registered>),
+    records: mpsc::Sender<Record>,
+    wishes: mpsc::Sender<Wish>,
+    answers: mpsc::Sender<handler::Answered>,
+}
+
+fn start_webhook(
+    args: &Args,
+    shared: &Shared,
+    ties: &Ties,
+    queues: WebhookQueues,
+    lifetimes: Lifetimes,
+    listener: TcpListener,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), String> {
+    let Shared { client, snapshot, metrics, readiness, shutdown, counters, .. } = shared;
+    let Ties { contact, role, .. } = ties;
+    let (bundle_in, ca_bundle) = watch::channel(None);
+    let slot = CertificateSlot::default();
     let address = match &args.webhook_url {
         Some(url) => Address::Url(url.to_string()),
         None => Address::Service { name: args.service_name.clone(), port: args.service_port },
@@ -287,10 +338,10 @@ fn start(
         contact: contact.clone(),
         address,
         namespace: args.namespace.clone(),
-        gates,
-        role,
+        gates: queues.gates,
+        role: role.clone(),
         ca_bundle,
-        registered: registered_in,
+        registered: queues.registered.0,
         readiness: readiness.clone(),
     };
     clock::spawn_into(tasks, registration::run(registration, shutdown.clone()));
@@ -310,22 +361,22 @@ fn start(
         listen: args.listen,
         slot: slot.clone(),
         ca_bundle: bundle_in,
-        registered,
+        registered: queues.registered.1,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     };
     clock::spawn_into(tasks, certificates::run(certificates, shutdown.clone()));
     let admission = Admission {
         snapshot: snapshot.clone(),
-        records: records_in,
-        wishes: wishes_in,
-        answers: answers_in,
+        records: queues.records,
+        wishes: queues.wishes,
+        answers: queues.answers,
         metrics: metrics.clone(),
     };
     let router = handler::router(admission);
     let tls = server_config(slot).map_err(|e| format!("cannot serve TLS: {e}"))?;
     clock::spawn_into(tasks, server::serve(listener, tls, router, Limits::default(), counters.clone(), shutdown.clone()));
-    Ok(electing)
+    Ok(())
 }
 
 /// What tells this process from all others, in the runs that it asks for.

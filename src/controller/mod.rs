@@ -3,5 +3,5 @@
 pub mod check;
 pub mod experiments;
 pub mod gate;
-pub mod starts;
 pub mod run;
+pub mod starts;

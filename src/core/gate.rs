@@ -29,6 +29,7 @@ use super::run::schedule::Schedule;
 use super::selector::Selector;
 use crate::api::{DuringRun, FailurePolicy, Mode, Operation, Respond, Response};
 use jiff::Timestamp;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// Which gate.
@@ -165,9 +166,9 @@ pub fn decide<'g>(request: &Request<'_>, gates: impl Iterator<Item = &'g Gate>, 
             })
             .collect()
     };
-    let mut digest = None;
+    let digest = OnceCell::new();
     for judgement in judgements.iter_mut().filter(|judgement| judgement.answer == Response::Hold) {
-        hold::settle(judgement, &mut digest, request, facts.holds(), now);
+        hold::settle(judgement, &digest, request, facts.holds(), now);
     }
     judgements.sort_by(|a, b| b.answer.cmp(&a.answer).then_with(|| a.gate.cmp(&b.gate)));
     Decision { id: decision_id(request.uid), answer: judgements.first().map_or(Response::Allow, |j| j.answer), judgements }

@@ -216,7 +216,7 @@ impl Run {
     }
 
     /// A check is done. Of a check that does not run nothing is taken.
-    pub fn take(&mut self, check: &CheckId, found: Found) {
+    pub fn take(&mut self, check: &CheckId, found: &Found) {
         let running = |step: &&mut Step| step.report.verdict == RunVerdict::Running && step.check.as_ref() == Some(check);
         if let Some(step) = self.steps.iter_mut().find(running) {
             step.report.verdict = found.verdict;

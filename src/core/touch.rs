@@ -105,11 +105,11 @@ pub fn touch(gated: &Gated<'_>) -> Result<Touch, Unresolvable> {
         ("chaos.datadoghq.com", _) => datadog::parts(gated)?,
         ("chaosblade.io", "ChaosBlade") => chaosblade::parts(gated)?,
         ("krkn.krkn-chaos.dev", _) | ("batch", "Job") | ("", "Pod") => krkn::parts(gated)?,
-        ("kubevirt.io", _) | ("pool.kubevirt.io", _) => kubevirt::parts(gated)?,
+        ("kubevirt.io" | "pool.kubevirt.io", _) => kubevirt::parts(gated)?,
         ("chaostoolkit.org", _) => {
             return Err(Unresolvable::new("a Chaos Toolkit experiment is a script: only running it tells what it touches"));
         }
-        ("argoproj.io", _) | ("batch", _) => {
+        ("argoproj.io" | "batch", _) => {
             return Err(Unresolvable::new(&format!("what a {} runs is not told by its object", gated.kind)));
         }
         (group, kind) => {

@@ -96,6 +96,7 @@ struct Parts<'a> {
 }
 
 /// How both kinds of gate answer.
+#[derive(Clone, Copy)]
 struct Answers<'a> {
     mode: Mode,
     respond: &'a Respond,

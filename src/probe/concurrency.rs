@@ -14,13 +14,11 @@ pub struct Concurrency(Limit);
 impl Concurrency {
     /// Reads the spec; what cannot work is a problem below `field`.
     pub fn parse(spec: &ConcurrencyProbe, field: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        match u32::try_from(spec.max) {
-            Ok(max @ 1..=1000) => Some(Self(Limit::Concurrency { max, per: starts::per(spec.per) })),
-            _ => {
-                problems.push(Problem::new(format!("{field}.max"), "must be from 1 to 1000"));
-                None
-            }
-        }
+        let Ok(max @ 1..=1000) = u32::try_from(spec.max) else {
+            problems.push(Problem::new(format!("{field}.max"), "must be from 1 to 1000"));
+            return None;
+        };
+        Some(Self(Limit::Concurrency { max, per: starts::per(spec.per) }))
     }
 }
 

@@ -32,8 +32,8 @@ impl Collector for VerdictCollector {
         if let Some(verdicts) = self.0.get() {
             verdicts.each(&mut |namespace, name, verdict| {
                 let labels = [("namespace", namespace), ("name", name), ("verdict", verdict)];
-                let encoded = family.encode_family(&labels).and_then(|encoder| gauge.encode(encoder));
-                outcome = outcome.and(encoded);
+                let told = family.encode_family(&labels).and_then(|series| gauge.encode(series));
+                outcome = outcome.and(told);
             });
         }
         outcome

@@ -65,8 +65,7 @@ pub fn answer(uid: &str, decision: &Decision, subject: Subject<'_>) -> Answer {
 /// One line for records: the first line of the denial, or what would have been refused.
 pub fn summary(decision: &Decision, subject: Subject<'_>) -> String {
     let worst = decision.judgements.iter().map(|j| j.would_be).max().unwrap_or(Response::Allow);
-    let concerned: Vec<&Judgement> =
-        decision.judgements.iter().filter(|j| is_told_of(j.would_be, worst) && !j.causes.is_empty()).collect();
+    let concerned: Vec<&Judgement> = decision.judgements.iter().filter(|j| is_told_of(j.would_be, worst) && !j.causes.is_empty()).collect();
     let verb = match (worst, decision.answer) {
         _ if concerned.is_empty() => return single_line(&format!("{subject}: all required checks pass"), MAX_MESSAGE_CHARS),
         (Response::Deny, Response::Deny) => "blocked",
@@ -97,10 +96,9 @@ pub fn denial(decision: &Decision, subject: Subject<'_>) -> String {
     if !passing.is_empty() {
         let _ = write!(text, "\n  PASS     {}", single_line(&passing.join(", "), MAX_LINE_CHARS));
     }
-    let skipped = denying.iter().fold(Skipped::default(), |sum, j| Skipped {
-        beyond: sum.beyond + j.skipped.beyond,
-        later: sum.later + j.skipped.later,
-    });
+    let skipped = denying
+        .iter()
+        .fold(Skipped::default(), |sum, j| Skipped { beyond: sum.beyond + j.skipped.beyond, later: sum.later + j.skipped.later });
     if skipped.later > 0 {
         let _ = write!(text, "\n  SKIP     {} of a later tier (stopAtFirstFailure)", checks(skipped.later));
     }

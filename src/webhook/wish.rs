@@ -2,7 +2,7 @@
 
 use super::review::Review;
 use crate::api::{Operation, Response};
-use crate::core::gate::{Asked, CheckName, Decision, Outcome, Wish};
+use crate::core::gate::{Asked, CheckName, Decision, Hold, Outcome, Wish};
 use crate::core::text::single_line;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const MAX_TITLE_CHARS: usize = 320;
 pub fn wishes(decision: &Decision, review: Review, operation: Operation, title: &str, now: Timestamp) -> Vec<Wish> {
     let waits = |outcome: Outcome| matches!(outcome, Outcome::Waits(_) | Outcome::Account);
     let refused = decision.judgements.iter().any(|j| j.answer == Response::Deny && !j.hold.as_ref().is_some_and(|h| waits(h.outcome)));
-    let mut wanting = decision.judgements.iter().filter(|j| j.hold.as_ref().is_some_and(|hold| hold.wants_run())).peekable();
+    let mut wanting = decision.judgements.iter().filter(|j| j.hold.as_ref().is_some_and(Hold::wants_run)).peekable();
     if refused || wanting.peek().is_none() {
         return Vec::new();
     }

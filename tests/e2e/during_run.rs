@@ -109,8 +109,8 @@ fn what_runs_is_paused_once_an_episode_and_whoever_undoes_it_is_not_fought_with(
     // Without resumeWhenPassing it stays so.
     turn(&team, &server, "web", "Passing");
     team.condition("xgate/chaos", "Open", "True");
-    let stays = || ensure(annotation(&team.get("podchaos", "kill"), PAUSE).is_some(), || "it was resumed".to_owned());
-    holds_for(Duration::from_secs(3), stays).unwrap();
+    let goes_on = || ensure(annotation(&team.get("podchaos", "kill"), PAUSE).is_some(), || "it was resumed".to_owned());
+    holds_for(Duration::from_secs(3), goes_on).unwrap();
     let gate = format!("gate=\"{}/chaos\"", team.name);
     assert!(team.world.metric("holdpoint_interventions_total", &[&gate, "action=\"Paused\"", "outcome=\"done\""]) >= 2);
 }

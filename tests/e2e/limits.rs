@@ -108,7 +108,7 @@ fn a_cooldown_says_how_long_it_lasts_and_ends() {
     team.create(&named("first"));
     let refused = team.create_refused(&named("second"));
     assert!(refused.contains("of 8 s are left"), "{refused}");
-    within(Duration::from_secs(60), "the cooldown to be over", || {
+    within(Duration::from_mins(1), "the cooldown to be over", || {
         let output = team.kubectl.run_with_input(&["create", "-f", "-"], &named("second")).unwrap();
         ensure(output.code == 0, || output.stderr.clone())
     });

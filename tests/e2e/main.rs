@@ -18,6 +18,7 @@ mod examples;
 mod explain;
 mod gate_input;
 mod gate_scope;
+mod gated;
 mod gates;
 mod hosts;
 mod input;

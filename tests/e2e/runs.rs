@@ -1,4 +1,4 @@
-//! PreflightRuns: made by people, and for requests that a gate holds.
+//! `PreflightRuns`: made by people, and for requests that a gate holds.
 
 use crate::manifests::{check, creating, failing, gate, machine, passing};
 use crate::servers::HttpServer;

@@ -290,7 +290,7 @@ impl Engine {
         let key = key_of(&object);
         let uid = object.uid().unwrap_or_default();
         match self.checks.get_mut(&key) {
-            Some(check) if check.uid == uid && check.generation == object.metadata.generation => self.refresh(&key, object, now),
+            Some(check) if check.uid == uid && check.generation == object.metadata.generation => self.refresh(&key, &object, now),
             Some(check) if check.uid == uid => {
                 let history = check.state.history.clone();
                 let (announced, sent) = (check.announced, check.sent.take());
@@ -313,15 +313,15 @@ impl Engine {
     }
 
     /// The object is another, and its spec the same.
-    fn refresh(&mut self, key: &CheckKey, object: PreflightCheck, now: Timestamp) {
+    fn refresh(&mut self, key: &CheckKey, object: &PreflightCheck, now: Timestamp) {
         self.note_term(object.status.as_ref());
         let Some(check) = self.checks.get_mut(key) else { return };
         let relabelled = *check.labels != *object.labels();
         if relabelled {
             check.labels = Arc::new(object.labels().clone());
         }
-        check.revision = check.revision.max(revision_of(&object));
-        let request = request_of(&object);
+        check.revision = check.revision.max(revision_of(object));
+        let request = request_of(object);
         let requested = request.is_some() && request != check.request && request != check.handled;
         check.request = request;
         check.seen = object.status.as_ref().map(Packed::of);
@@ -404,11 +404,8 @@ impl Engine {
 
     /// Environments may be others.
     fn namespaces_changed(&mut self, now: Timestamp) {
-        let reads_namespaces = |check: &Check| {
-            check.active().is_some_and(|plan| {
-                matches!(plan.when, When::Standing(_)) || plan.looks_elsewhere()
-            })
-        };
+        let reads_namespaces =
+            |check: &Check| check.active().is_some_and(|plan| matches!(plan.when, When::Standing(_)) || plan.looks_elsewhere());
         self.dirty.extend(self.checks.iter().filter(|(_, check)| reads_namespaces(check)).map(|(key, _)| key.clone()));
         let elsewhere = self.checks.iter().filter_map(|(key, check)| {
             let spec = check.spec.as_deref()?;

@@ -3,8 +3,8 @@
 mod access;
 mod engine;
 mod objects;
-mod per_request;
 mod packed_object;
+mod per_request;
 mod plan;
 mod publishing;
 mod run;

@@ -1,7 +1,7 @@
 //! The watched objects, and which checks look at them.
 
-use super::publishing::Changed;
 use super::packed_object::{PackedObject, types};
+use super::publishing::Changed;
 use crate::cluster::discovery::Served;
 use crate::cluster::watch::Change;
 use crate::core::gate::seconds;

@@ -74,6 +74,9 @@ pub struct Leader<'a> {
     pub registered: &'a Registered,
 }
 
+/// A gate that opened, and what it had refused of others, with when.
+pub type Reopened = (Arc<Gate>, Vec<(Stalled, Timestamp)>);
+
 /// A gate opened or closed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turned {
@@ -102,7 +105,7 @@ pub struct Output {
     /// Transitions to tell of.
     pub turned: Vec<Turned>,
     /// Gates that are open and had refused what belongs to another: the owners that do not try again by themselves, and when they were refused.
-    pub opened: Vec<(Arc<Gate>, Vec<(Stalled, Timestamp)>)>,
+    pub opened: Vec<Reopened>,
     /// When to look again although nothing happens.
     pub again: Option<Timestamp>,
 }
@@ -285,9 +288,10 @@ type Said = Option<(GateStatus, Option<Turned>)>;
 
 impl Entry {
     /// If the gate is open: the owners of what it refused that do not try again by themselves, each once for a refusal.
-    fn opened(&mut self, now: Timestamp) -> Option<(Arc<Gate>, Vec<(Stalled, Timestamp)>)> {
+    fn opened(&mut self, now: Timestamp) -> Option<Reopened> {
         let status = self.stored.status()?;
-        let refused = |uid: &str, time: Timestamp| status.recent_denials.iter().any(|denial| denial.owner.uid == uid && denial.time.0 == time);
+        let refused =
+            |uid: &str, time: Timestamp| status.recent_denials.iter().any(|denial| denial.owner.uid == uid && denial.time.0 == time);
         self.handed_out.retain(|(uid, time)| refused(uid, *time));
         let since = get(&status.conditions, OPEN).filter(|open| open.status == "True")?.last_transition_time.0;
         let mut stalled = Vec::new();

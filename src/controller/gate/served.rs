@@ -59,7 +59,9 @@ fn problem(gate: &Gate, resource: &Resource, groups: &Groups) -> Option<Problem>
              the gate holds it by itself once it is served"
         ),
         Some(false) if gate.key.namespace.is_some() => {
-            format!("{name}.{group} has no namespace: an ExperimentGate holds objects of its own namespace only, use a ClusterExperimentGate")
+            format!(
+                "{name}.{group} has no namespace: an ExperimentGate holds objects of its own namespace only, use a ClusterExperimentGate"
+            )
         }
         Some(_) => return None,
     };

@@ -204,7 +204,7 @@ impl Board {
         let Some(entry) = self.tickets.get(&answer.number).and_then(|key| self.runs.get_mut(key)) else { return };
         if let Stage::Active(run, _) = &mut entry.stage {
             let check = CheckId { namespace: answer.check.namespace.clone(), name: answer.check.name.clone() };
-            run.take(&check, found(answer, facts, now));
+            run.take(&check, &found(answer, facts, now));
         }
     }
 

@@ -1,8 +1,8 @@
 //! The controller of `PreflightRun`: evaluates on demand, and reports.
 
 mod board;
-mod run;
+mod shell;
 mod timetable;
 mod wishes;
 
-pub use run::{RunController, run};
+pub use shell::{RunController, run};

@@ -60,8 +60,12 @@ impl Ledger {
             Change::Listed(runs) => {
                 let listed: BTreeSet<String> = runs.iter().filter_map(|run| run.metadata.uid.clone()).collect();
                 let lost: Vec<RunKey> = self.runs.keys().filter(|key| !listed.contains(&***key)).cloned().collect();
-                lost.iter().for_each(|key| self.forget(key));
-                runs.into_iter().for_each(|run| self.insert(run));
+                for key in lost {
+                    self.forget(&key);
+                }
+                for run in runs {
+                    self.insert(run);
+                }
                 self.read = true;
             }
             Change::Applied(run) => self.insert(run),

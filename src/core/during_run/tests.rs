@@ -1,3 +1,4 @@
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 use super::*;
 use crate::api::conditions::passing;
 use crate::core::gate::testing::{Known, at, cxgate, fact, spec, xgate};
@@ -93,13 +94,16 @@ fn just_the_field_and_the_mark_are_applied_to_this_object_and_no_other() {
 }
 
 /// Tool, object, what onFailing says, and what is to be found in what is applied: nothing for a deletion, or why it cannot be.
+/// The group, the resource, the object, what is to be done, and the change or why there is none.
+type Row = (&'static str, &'static str, Value, &'static str, Result<Option<Value>, &'static str>);
+
 #[test]
 fn every_tool_is_stopped_by_its_own_means() {
     let annotated = |key: &str| Ok(Some(json!({ "metadata": { "annotations": { key: "true" } } })));
     let spec_says = |spec: Value| Ok(Some(json!({ "spec": spec })));
     let (pause, abort) = ("experiment.chaos-mesh.org/pause", "workflow.chaos-mesh.org/abort");
     let always = json!({ "spec": { "runStrategy": "Always" } });
-    let rows: Vec<(&str, &str, Value, &str, Result<Option<Value>, &str>)> = vec![
+    let rows: Vec<Row> = vec![
         ("chaos-mesh.org", "podchaos", json!({ "spec": { "action": "pod-kill" } }), "Pause", Err("done at once")),
         ("chaos-mesh.org", "podchaos", json!({ "spec": { "action": "pod-failure" } }), "Pause", annotated(pause)),
         ("chaos-mesh.org", "networkchaos", json!({}), "Stop", annotated(pause)),

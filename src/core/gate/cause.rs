@@ -87,12 +87,15 @@ pub(super) const fn answer(respond: &Respond, kind: CauseKind, curable: bool) ->
 fn curable(kind: CauseKind, state: &State, of_request: bool) -> bool {
     match (kind, state.verdict) {
         (CauseKind::Missing, _) => false,
-        (CauseKind::Stale | CauseKind::Warning, _) => true,
-        (CauseKind::Failing, _) => state.reason == passing::HOLD_DOWN || state.results.first().is_some_and(|worst| worst.reason == passing::NO_PLACE),
-        // It passed, and for the moment that cannot be relied upon.
-        (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => true,
+        // What passed, and for the moment cannot be relied upon, is among them.
+        (CauseKind::Stale | CauseKind::Warning, _) | (CauseKind::Unknown, Verdict::Passing | Verdict::Warning) => true,
+        (CauseKind::Failing, _) => {
+            state.reason == passing::HOLD_DOWN || state.results.first().is_some_and(|worst| worst.reason == passing::NO_PLACE)
+        }
         // What is decided for each request was just found out.
-        (CauseKind::Unknown, _) if of_request => matches!(state.reason, passing::NEVER_EVALUATED | passing::PER_REQUEST | passing::AWAITING_PLACE),
+        (CauseKind::Unknown, _) if of_request => {
+            matches!(state.reason, passing::NEVER_EVALUATED | passing::PER_REQUEST | passing::AWAITING_PLACE)
+        }
         (CauseKind::Unknown, _) => !matches!(
             state.reason,
             passing::INVALID_SPEC | passing::FORBIDDEN | passing::SUSPENDED | passing::TARGET_DENIED | passing::NO_TARGETS

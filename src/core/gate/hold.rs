@@ -8,6 +8,7 @@ use crate::api::{Operation, Response, VerdictName};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{Context, SHA256};
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// The largest object that is held, in bytes of JSON: a run is to carry it.
@@ -121,12 +122,12 @@ impl Hold {
 /// Settles a judgement whose answer is Hold: it stays so, or becomes Deny.
 pub(super) fn settle(
     judgement: &mut Judgement,
-    asked: &mut Option<Option<Digest>>,
+    asked: &OnceCell<Option<Digest>>,
     request: &Request<'_>,
     holds: &dyn Holds,
     now: Timestamp,
 ) {
-    let digest = asked.get_or_insert_with(|| digest(request));
+    let digest = asked.get_or_init(|| digest(request));
     let key = HoldKey { gate: judgement.gate.clone(), object: digest.unwrap_or(Digest(0)), requester: request.user.name.to_owned() };
     let allowed = SignedDuration::from_secs(i64::from(judgement.hold_seconds));
     let held = digest.and_then(|_| holds.held(&key)).filter(|held| now.duration_since(held.since) < allowed + AFTERWARDS);

@@ -259,9 +259,8 @@ impl Tally {
                 self.skipped.beyond += 1;
                 return;
             }
-            Look::Asks => {}
             Look::Passes(passed) if self.passing.len() < MAX_PASSING => self.passing.push(passed),
-            Look::Passes(_) => {}
+            Look::Asks | Look::Passes(_) => {}
             Look::Counts(cause) => self.causes.push(*cause),
         }
         self.required += 1;

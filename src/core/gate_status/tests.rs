@@ -141,7 +141,10 @@ fn what_the_leader_says_and_what_replicas_decided_do_not_touch_each_other() {
     let counted = Ledger { counters: DecisionCounters { denied: 2, ..DecisionCounters::default() }, ..Ledger::default() };
     let stored = recorded(open.clone(), &counted, write("one", 7));
     let patch = changes(Some(&open), &stored).unwrap();
-    assert_eq!(patch, json!({ "counters": { "admitted": 0, "warned": 0, "held": 0, "denied": 2 }, "recorders": [{ "replica": "one", "batch": 7 }] }));
+    assert_eq!(
+        patch,
+        json!({ "counters": { "admitted": 0, "warned": 0, "held": 0, "denied": 2 }, "recorders": [{ "replica": "one", "batch": 7 }] })
+    );
     assert_eq!(patched(&open, &patch), stored);
     let closed = look(Some(&stored), &gate, &Known::shop(&[("a", Standing::Failing)]), Ok(()), &[]);
     let patch = changes(Some(&stored), &closed).unwrap();

@@ -1,4 +1,4 @@
-//! ChaosBlade: `chaosblade.io`. Its kind has no namespace where its chart installs it.
+//! Chaos Blade: `chaosblade.io`. Its kind has no namespace where its chart installs it.
 
 use super::Hold;
 use super::term::{Less, Term, always, not};

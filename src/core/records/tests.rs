@@ -145,8 +145,8 @@ fn a_decision_says_by_what_it_was_made() {
 #[test]
 fn the_owner_is_the_one_that_controls() {
     let owned = |owners: Value| Owner::of(&json!({"metadata": {"ownerReferences": owners}}));
-    let owner = json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "Schedule", "name": "nightly", "uid": "u", "controller": true});
-    assert_eq!(owned(json!([{"kind": "Pod", "name": "x"}, owner])).unwrap().name, "nightly");
+    let schedule = json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "Schedule", "name": "nightly", "uid": "u", "controller": true});
+    assert_eq!(owned(json!([{"kind": "Pod", "name": "x"}, schedule])).unwrap().name, "nightly");
     for owners in
         [json!(null), json!([]), json!({}), json!([{"controller": true}]), json!([{"controller": "true", "name": "x"}]), json!([7])]
     {

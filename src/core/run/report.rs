@@ -71,10 +71,10 @@ impl Run {
         let of = |verdict, advisory: bool| {
             let found: Vec<&RunCheck> = self.steps.iter().map(|step: &Step| &step.report).collect();
             let named: Vec<&RunCheck> = found.into_iter().filter(|check| check.verdict == verdict && check.advisory == advisory).collect();
-            let names: Vec<&str> = named.iter().take(MAX_NAMES).map(|check| check.name.as_str()).collect();
+            let shown: Vec<&str> = named.iter().take(MAX_NAMES).map(|check| check.name.as_str()).collect();
             let more = named.len().saturating_sub(MAX_NAMES);
             let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            (named.first().map(|check| check.message.clone()), format!("{}{rest}", names.join(", ")))
+            (named.first().map(|check| check.message.clone()), format!("{}{rest}", shown.join(", ")))
         };
         let parts = [
             (of(RunVerdict::Failing, false), "failing"),

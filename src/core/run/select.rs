@@ -85,7 +85,9 @@ impl Collected<'_> {
             let message = format!("no PreflightCheck in namespace {namespace} has the labels {what}");
             self.absent(namespace, &format!("[{what}]"), message);
         }
-        found.iter().for_each(|fact| self.add(fact));
+        for fact in found {
+            self.add(&fact);
+        }
     }
 
     fn add(&mut self, fact: &CheckFact) {

@@ -10,6 +10,7 @@ use crate::core::gate::CheckFact;
 use crate::core::gate::testing::{Known, fact};
 use crate::core::text::weight;
 use crate::core::verdict::Standing;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use proptest::prelude::*;
 
 fn at(second: i64) -> Timestamp {
@@ -50,14 +51,14 @@ fn tiers_go_one_after_the_other_and_side_by_side_within() {
     let mut run = run(&[member("late", 20), member("a", 0), member("b", 0)], false);
     assert_eq!(names(&run.begin(at(1))), ["a", "b"]);
     assert!(run.begin(at(1)).is_empty(), "both run");
-    run.take(&id("b"), found(RunVerdict::Failing));
+    run.take(&id("b"), &found(RunVerdict::Failing));
     assert!(run.begin(at(2)).is_empty(), "the tier is not done");
-    run.take(&id("a"), found(RunVerdict::Passing));
+    run.take(&id("a"), &found(RunVerdict::Passing));
     assert_eq!(names(&run.begin(at(3))), ["late"], "not stopped");
     let status = run.status(None, Some(1), at(3));
     assert_eq!((status.progress.as_deref(), status.verdict), (Some("2/3"), None));
     assert_eq!(condition(&status, COMPLETE), pair("False", "Running"));
-    run.take(&id("late"), found(RunVerdict::Passing));
+    run.take(&id("late"), &found(RunVerdict::Passing));
     assert_eq!((run.ended(), run.verdict()), (Some(End::Finished), Verdict::Failing));
     let status = run.status(Some(&status), Some(1), at(4));
     assert_eq!(status.verdict, Some(Verdict::Failing));
@@ -79,7 +80,7 @@ fn after_a_tier_with_a_required_check_that_does_not_pass_the_rest_is_left_out() 
         let severity = if advisory { Severity::Advisory } else { Severity::Required };
         let mut run = run(&[Member { severity, ..member("first", 0) }, member("second", 5), member("third", 10)], true);
         run.begin(at(1));
-        run.take(&id("first"), found(verdict));
+        run.take(&id("first"), &found(verdict));
         assert_eq!(names(&run.begin(at(1))) == ["second"], goes_on, "{verdict:?}");
         assert_eq!(run.ended() == Some(End::Finished), !goes_on);
         if !goes_on {
@@ -98,9 +99,9 @@ fn what_is_required_and_missing_could_not_be_told() {
         |stop_at_first_failure| Plan { members: vec![member("a", 0), member("b", 5)], missing: missing.clone(), stop_at_first_failure };
     let mut run = Run::new("shop", plan(false), 60, at(0));
     run.begin(at(0));
-    run.take(&id("a"), found(RunVerdict::Passing));
+    run.take(&id("a"), &found(RunVerdict::Passing));
     run.begin(at(0));
-    run.take(&id("b"), found(RunVerdict::Passing));
+    run.take(&id("b"), &found(RunVerdict::Passing));
     assert_eq!((run.ended(), run.verdict()), (Some(End::Finished), Verdict::Unknown));
     let status = run.status(None, None, at(1));
     assert!(get(&status.conditions, PASSING).unwrap().message.starts_with("unknown: gone (there is no"), "{:?}", status.conditions);
@@ -114,7 +115,7 @@ fn a_run_whose_time_is_up_or_that_is_cancelled_is_over_and_does_not_pass() {
     let begun = || {
         let mut run = run(&[member("done", 0), member("runs", 5), member("waits", 10)], false);
         run.begin(at(1));
-        run.take(&id("done"), found(RunVerdict::Passing));
+        run.take(&id("done"), &found(RunVerdict::Passing));
         run.begin(at(1));
         run
     };
@@ -125,7 +126,7 @@ fn a_run_whose_time_is_up_or_that_is_cancelled_is_over_and_does_not_pass() {
     late.expire(at(60));
     assert_eq!((late.ended(), late.verdict()), (Some(End::DeadlineExceeded), Verdict::Unknown));
     assert_eq!(verdicts(&late), [RunVerdict::Passing, RunVerdict::Unknown, RunVerdict::Skipped]);
-    late.take(&id("runs"), found(RunVerdict::Passing));
+    late.take(&id("runs"), &found(RunVerdict::Passing));
     assert_eq!(verdicts(&late)[1], RunVerdict::Unknown, "too late");
     let mut cancelled = begun();
     cancelled.end(End::Cancelled);
@@ -142,14 +143,14 @@ fn another_leader_goes_on_where_one_stopped() {
     let members = [member("a", 0), member("b", 0), member("c", 5)];
     let mut first = run(&members, false);
     first.begin(at(1));
-    first.take(&id("a"), found(RunVerdict::Failing));
+    first.take(&id("a"), &found(RunVerdict::Failing));
     let written = first.status(None, Some(1), at(2));
     let mut second = Run::new("shop", Plan { members: members.to_vec(), ..Plan::default() }, 60, at(0));
     second.resume(&written);
     assert_eq!(names(&second.begin(at(9))), ["b"], "a is done, c comes later");
-    second.take(&id("b"), found(RunVerdict::Passing));
+    second.take(&id("b"), &found(RunVerdict::Passing));
     second.begin(at(9));
-    second.take(&id("c"), found(RunVerdict::Passing));
+    second.take(&id("c"), &found(RunVerdict::Passing));
     let status = second.status(Some(&written), Some(1), at(10));
     assert_eq!((status.verdict, status.start_time), (Some(Verdict::Failing), written.start_time));
     assert_eq!(status.checks[0], written.checks[0]);
@@ -169,13 +170,13 @@ fn a_spec_means_checks_by_name_by_label_or_by_gate() {
     let at_priority = |name: &str, priority| CheckFact { priority, ..fact("shop", name, Standing::Passing) };
     let facts =
         Known::of([at_priority("first", 0), at_priority("tenth", 10), at_priority("late", 20), fact("bar", "other", Standing::Passing)]);
-    let all = PreflightRunSpec { check_selector: Some(Default::default()), ..Default::default() };
+    let all = PreflightRunSpec { check_selector: Some(LabelSelector::default()), ..Default::default() };
     let meant = |spec: &PreflightRunSpec| select(spec, "shop", None, &facts);
     let names = |plan: &Plan| plan.members.iter().map(|member| member.check.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&meant(&all).unwrap()), ["first", "late", "tenth"]);
     assert_eq!(names(&meant(&PreflightRunSpec { mode: RunMode::Light, ..all.clone() }).unwrap()), ["first", "tenth"]);
-    let named = PreflightRunSpec { checks: vec!["late".into(), "other".into()], ..Default::default() };
-    let plan = meant(&named).unwrap();
+    let listed = PreflightRunSpec { checks: vec!["late".into(), "other".into()], ..Default::default() };
+    let plan = meant(&listed).unwrap();
     assert_eq!((names(&plan), plan.missing.len()), (vec!["late".to_owned()], 1));
     let light = meant(&PreflightRunSpec { mode: RunMode::Light, checks: vec!["late".into()], ..Default::default() });
     assert_eq!(light, Err(Invalid("no check of priority 10 or less is meant".into())), "an empty run passes nothing");
@@ -194,7 +195,7 @@ fn a_status_stays_small_and_keeps_what_does_not_pass() {
         let begun = run.begin(at(n));
         for check in &begun {
             let verdict = if check.name.starts_with("00") { RunVerdict::Failing } else { RunVerdict::Passing };
-            run.take(check, Found { message: "m".repeat(1000), ..found(verdict) });
+            run.take(check, &Found { message: "m".repeat(1000), ..found(verdict) });
         }
         if begun.is_empty() {
             break;
@@ -260,7 +261,7 @@ proptest! {
                         prop_assert_eq!(Some(member.priority), tier);
                     }
                 }
-                Step::Take(n, verdict) => run.take(&id(&format!("check-{n}")), found(verdict)),
+                Step::Take(n, verdict) => run.take(&id(&format!("check-{n}")), &found(verdict)),
                 Step::Resume => {
                     let written = run.status(None, None, now);
                     if run.ended().is_none() {

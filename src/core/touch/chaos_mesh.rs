@@ -89,11 +89,11 @@ fn chaos(spec: &Value, kind: &str, namespace: &str, found: &mut Vec<Part>) -> Re
 fn pods(of: &Value, namespace: &str) -> Result<Pods, Unresolvable> {
     let wanted = part(of, "selector")?.ok_or_else(|| Unresolvable::new("it has no selector"))?;
     let amount = amount(of)?;
-    if let Some(named) = object(wanted, "pods")?.filter(|named| !named.is_empty()) {
-        let names = |place: &String| {
+    if let Some(places) = object(wanted, "pods")?.filter(|places| !places.is_empty()) {
+        let of = |place: &String| {
             texts(wanted.get("pods").unwrap_or(&Value::Null), place).map(|names| (place.clone(), names.into_iter().collect()))
         };
-        let named: BTreeMap<String, BTreeSet<String>> = named.keys().map(names).collect::<Result<_, _>>()?;
+        let named: BTreeMap<String, BTreeSet<String>> = places.keys().map(of).collect::<Result<_, _>>()?;
         return Ok(Pods { namespaces: named.keys().cloned().collect(), filters: vec![Filter::Named(named)], amount });
     }
     let mut namespaces: BTreeSet<String> = texts(wanted, "namespaces")?.into_iter().collect();

@@ -107,8 +107,8 @@ fn pods(engine: &Value, own: Option<&str>, environment: &Environment<'_>, found:
         for workload in list(selectors, "workloads")? {
             let namespaces = comma_separated(place(text(workload, "namespace")?, own)?);
             let mut filters = Vec::new();
-            let names = comma_separated(text(workload, "names")?.unwrap_or_default());
-            filters.extend(of_kind(text(workload, "kind")?, names));
+            let called = comma_separated(text(workload, "names")?.unwrap_or_default());
+            filters.extend(of_kind(text(workload, "kind")?, called));
             filters.extend(labels(text(workload, "labels")?, "selectors.workloads.labels")?);
             found.push(Part::Pods(Pods { namespaces, filters, amount }));
         }

@@ -80,6 +80,8 @@ pub fn node_of(pod: &DynamicObject) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
     use super::*;
     use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! What the engine is told, and what it says.
 
 use super::super::access::Access;
-use super::asks::{Answer, Ticket};
 use super::super::objects::{CheckKey, KindKey, WatchKey};
+use super::asks::{Answer, Ticket};
 use crate::api::{PreflightCheck, PreflightCheckStatus};
 use crate::cluster::discovery::Served;
 use crate::cluster::snapshot::Labels;

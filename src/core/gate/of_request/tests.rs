@@ -1,3 +1,4 @@
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
 use super::*;
 use crate::api::Response;
 use crate::core::freshness::Freshness;

@@ -91,6 +91,7 @@ fn later_tiers_are_not_required_beyond_a_priority() {
 
 #[test]
 fn only_the_first_tier_that_refuses_is_told_of() {
+    use Standing::{Failing, Passing, Unknown};
     let gate = xgate(
         "chaos",
         spec(&["net", "db", "rules", "gone"], json!({"stopAtFirstFailure": true, "respond": {"unknown": "Hold", "missing": "Warn"}})),
@@ -102,7 +103,6 @@ fn only_the_first_tier_that_refuses_is_told_of() {
         let passing: Vec<String> = judgement.passing.iter().map(|p| p.check.clone()).collect();
         (judgement.answer, causes.join(" "), passing.join(" "), judgement.skipped.later)
     };
-    use Standing::{Failing, Passing, Unknown};
     assert_eq!(names(facts(Failing, Failing, Passing)), (Response::Deny, "net gone".into(), String::new(), 1));
     assert_eq!(names(facts(Passing, Failing, Failing)), (Response::Deny, "db gone".into(), "net".into(), 1));
     // What is only held does not stop: a later tier that refuses decides.

@@ -1,5 +1,7 @@
 //! Hold: who is asked to come back, after how long, and until when.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::*;
 use crate::api::VerdictName;
 use crate::core::gate::{Holds, Outcome};

@@ -53,7 +53,7 @@ fn walk(term: &Term, paths: &mut Vec<Path>, users: &mut Vec<String>) {
     match term {
         Term::By(known) => users.extend(known.iter().cloned()),
         Term::OneOf(_, path, _) | Term::Absent(_, path) | Term::Narrows(path, _) | Term::Lists(_, path, ..) | Term::Gains(path, ..) => {
-            paths.push(path)
+            paths.push(path);
         }
         Term::Image(_, lists, _) => paths.extend(*lists),
         _ => parts(term).into_iter().for_each(|part| walk(part, paths, users)),
@@ -68,7 +68,7 @@ fn literals(term: &Term, words: &mut Vec<Value>) {
             Literal::Whole(whole) => json!(whole),
         })),
         Term::Controlled(group, kinds) => {
-            words.extend(kinds.iter().map(|kind| json!([{"apiVersion": format!("{group}/v1"), "kind": kind, "controller": true}])))
+            words.extend(kinds.iter().map(|kind| json!([{"apiVersion": format!("{group}/v1"), "kind": kind, "controller": true}])));
         }
         _ => parts(term).into_iter().for_each(|part| literals(part, words)),
     }
@@ -147,13 +147,17 @@ proptest! {
     ) {
         let subject = which.get(&SUBJECTS[..]);
         let mut old = json!({"metadata": {"name": "x"}, "spec": {}});
-        common.iter().for_each(|one| change(&mut old, &subject.paths, one));
+        for one in &common {
+            change(&mut old, &subject.paths, one);
+        }
         let mut new = old.clone();
-        of_new.iter().for_each(|one| change(&mut new, &subject.paths, one));
+        for one in &of_new {
+            change(&mut new, &subject.paths, one);
+        }
         let operation = if is_update { Operation::Update } else { Operation::Create };
         let asked = Asked {
             operation,
-            user: &*user.get::<String>(&subject.users),
+            user: user.get::<String>(&subject.users),
             namespace: if namespaced { "shop" } else { "" },
             object: &new,
             old_object: is_update.then_some(&old),
@@ -174,11 +178,15 @@ fn every_entry_is_seen_to_start_and_to_pass() {
         for _ in 0..80 {
             let (common, of_new, user) = all.new_tree(&mut runner).unwrap().current();
             let mut old = json!({"metadata": {"name": "x"}, "spec": {}});
-            common.iter().for_each(|one| change(&mut old, &subject.paths, one));
+            for one in &common {
+                change(&mut old, &subject.paths, one);
+            }
             let mut new = old.clone();
-            of_new.iter().for_each(|one| change(&mut new, &subject.paths, one));
+            for one in &of_new {
+                change(&mut new, &subject.paths, one);
+            }
             for (operation, old_object) in [(Operation::Create, None), (Operation::Update, Some(&old))] {
-                let asked = Asked { operation, user: &*user.get::<String>(&subject.users), namespace: "shop", object: &new, old_object };
+                let asked = Asked { operation, user: user.get::<String>(&subject.users), namespace: "shop", object: &new, old_object };
                 *(if subject.hold.starts(&asked) { &mut starts } else { &mut passes }) += 1;
             }
         }

@@ -191,11 +191,11 @@ fn a_workflow_always_starts_and_internal_kinds_are_the_controllers_own() {
 fn an_engine_starts_when_it_becomes_active_which_is_the_default() {
     let (l, engines, schedules) = (Preset::Litmus, ("chaosengines", "litmuschaos.io"), ("chaosschedules", "litmuschaos.io"));
     let engine = |state: Value| {
-        let mut spec = json!({"appinfo": {"appns": "shop", "applabel": "app=a"}, "experiments": [{"name": "pod-delete"}]});
+        let mut members = json!({"appinfo": {"appns": "shop", "applabel": "app=a"}, "experiments": [{"name": "pod-delete"}]});
         if !state.is_null() {
-            spec["engineState"] = state;
+            members["engineState"] = state;
         }
-        super::spec(spec)
+        spec(members)
     };
     let (active, stopped, absent) = (engine(json!("active")), engine(json!("stop")), engine(Value::Null));
     for start in [&active, &absent, &engine(json!(["stop"]))] {
@@ -220,12 +220,12 @@ fn an_engine_starts_when_it_becomes_active_which_is_the_default() {
     update(l, engines, active.clone(), more.clone()).starts();
     update(l, engines, more, active).passes();
     for stopped in ["halt", "stop", "complete"] {
-        let (stopped, active) = (super::spec(json!({"scheduleState": stopped})), super::spec(json!({"scheduleState": "active"})));
+        let (stopped, active) = (spec(json!({"scheduleState": stopped})), spec(json!({"scheduleState": "active"})));
         create(l, schedules, stopped.clone()).passes();
         create(l, schedules, active.clone()).starts();
-        create(l, schedules, super::spec(json!({}))).starts();
+        create(l, schedules, spec(json!({}))).starts();
         update(l, schedules, stopped.clone(), active.clone()).starts();
-        update(l, schedules, stopped.clone(), super::spec(json!({}))).starts();
+        update(l, schedules, stopped.clone(), spec(json!({}))).starts();
         update(l, schedules, active, stopped).passes();
     }
 }

@@ -140,7 +140,7 @@ fn at(tick: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + tick * TICK).unwrap()
 }
 
-fn text(number: impl ToString) -> Arc<str> {
+fn text(number: impl std::fmt::Display) -> Arc<str> {
     number.to_string().into()
 }
 

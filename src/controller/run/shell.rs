@@ -105,7 +105,7 @@ pub async fn run(context: RunController, shutdown: CancellationToken) {
             Ok(()) = shell.context.role.changed() => {}
             Some(change) = changes.next() => shell.board.take(change),
             Some(answer) = shell.context.answers.recv() => shell.answered(&answer),
-            Some(wish) = shell.context.wishes.recv() => shell.wish(wish),
+            Some(wish) = shell.context.wishes.recv() => shell.wish(&wish),
             Some(failed) = shell.making.next() => shell.made(failed),
             Some(end) = ended.recv() => shell.written(end),
             Some((key, gone)) = shell.deletions.next() => shell.board.deleted(&key, gone),
@@ -124,7 +124,7 @@ pub async fn run(context: RunController, shutdown: CancellationToken) {
             shell.written(end);
         }
         while let Ok(wish) = shell.context.wishes.try_recv() {
-            shell.wish(wish);
+            shell.wish(&wish);
         }
         shell.look();
         shell.make();
@@ -146,12 +146,12 @@ impl Shell {
         }
     }
 
-    fn wish(&mut self, wish: Wish) {
-        let key = run_key(&wish, &self.context.namespace);
-        if self.to_make.len() >= TO_MAKE || !self.wishes.remember(&wish, &key, clock::now()) {
+    fn wish(&mut self, wish: &Wish) {
+        let key = run_key(wish, &self.context.namespace);
+        if self.to_make.len() >= TO_MAKE || !self.wishes.remember(wish, &key, clock::now()) {
             return self.context.metrics.dropped("too_many_held_requests");
         }
-        let run = run_of(&wish, &key, &self.context.replica);
+        let run = run_of(wish, &key, &self.context.replica);
         self.to_make.push_back(ToMake { key, run, scheduled: None });
     }
 
