@@ -116,6 +116,7 @@ impl Publishing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objects::Interest;
     use super::*;
     use crate::controller::check::objects::KindKey;
     use serde_json::json;
@@ -146,7 +147,9 @@ mod tests {
         fn new() -> Self {
             let mut publishing = Publishing::default();
             publishing.subscribe(&check(), &pods(), at(0));
-            Self { publishing, watches: [(pods(), Watched::default())].into() }
+            let mut watched = Watched::default();
+            watched.subscribe(&pods().kind, &check(), Interest::Quiet);
+            Self { publishing, watches: [(pods(), watched)].into() }
         }
 
         fn change(&mut self, change: Change<DynamicObject>, now: Timestamp) {

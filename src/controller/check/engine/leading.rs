@@ -31,8 +31,11 @@ impl Engine {
     }
 
     fn follow(&mut self, now: Timestamp) {
+        // Whoever asks may have been told earlier that this replica leads.
+        if !matches!(self.leading, Leading::Not) {
+            self.forget_asks();
+        }
         self.leading = Leading::Not;
-        self.forget_asks();
         self.queue.clear();
         let keys: Vec<CheckKey> = self.checks.keys().cloned().collect();
         for key in keys {

@@ -168,10 +168,10 @@ impl World {
             }
             let next = self.engine.step(answers, self.now);
             output.effects.extend(next.effects);
-            output.answers.extend(next.answers);
             output.facts.extend(next.facts);
             output.watched.extend(next.watched);
             output.removed.extend(next.removed);
+            output.answers.extend(next.answers);
             output.vouched = next.vouched;
         }
         unreachable!()

@@ -92,7 +92,7 @@ fn only_the_leader_answers() {
     world.tell([checks(Change::Listed(vec![tcp("a", 1)])), ask("a", 7, false)]);
     assert_eq!(world.answered(), []);
     world.tell([Input::Leads(Some((1, None)))]);
-    assert_eq!(world.output.probes(), [("a".to_owned(), 1)]);
+    assert_eq!((world.output.probes(), world.answered()), (vec![("a".to_owned(), 1)], vec![]));
     world.ended("a", 1, Outcome::Pass);
     assert_eq!(world.answered(), [(7, Some(Verdict::Passing))]);
     world.tell([ask("a", 8, true)]);
