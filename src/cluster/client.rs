@@ -21,8 +21,8 @@ pub enum CallError {
     #[error(transparent)]
     Kube(#[from] kube::Error),
     /// No answer in time.
-    #[error("no answer from the API server within {} s", CALL_DEADLINE.as_secs())]
-    Deadline,
+    #[error("no answer from the API server within {} s", .0.as_secs())]
+    Deadline(Duration),
 }
 
 impl CallError {
@@ -63,9 +63,14 @@ pub fn is_not_found(status: &kube::core::Status) -> bool {
 
 /// Makes a call with the deadline.
 pub async fn call<T>(future: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match clock::within(CALL_DEADLINE, future).await {
+    call_within(CALL_DEADLINE, future).await
+}
+
+/// Makes a call that may take longer than others.
+pub async fn call_within<T>(limit: Duration, future: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match clock::within(limit, future).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(CallError::Deadline),
+        Err(_) => Err(CallError::Deadline(limit)),
     }
 }
 

@@ -262,7 +262,7 @@ fn start(gate: &Gate) -> Option<String> {
 /// The field with the expressions of a gate that are pushed down, if any are.
 pub fn pushed_field(gate: &Gate) -> Option<&'static str> {
     match (gate.conditions.is_empty(), start(gate).is_none()) {
-        (true, true) => None,
+        (true, true) => (!gate.presets.holds().is_empty()).then_some("spec.presets"),
         (false, true) => Some("spec.match.matchConditions"),
         (true, false) => Some("spec.match.start"),
         (false, false) => Some("spec.match"),

@@ -9,7 +9,7 @@
 
 use crate::clock;
 use crate::cluster::apply::FIELD_MANAGER;
-use crate::cluster::client::{CallError, call};
+use crate::cluster::client::{CallError, call_within};
 use crate::cluster::contact::Contact;
 use crate::cluster::lease::Role;
 use crate::cluster::watch::{Change, watch};
@@ -32,8 +32,13 @@ use tokio_util::sync::CancellationToken;
 pub const CONFIGURATION: &str = "holdpoint";
 /// The name of the condition of readiness.
 pub const READY_REGISTRATION: &str = "registration";
-/// How long until another attempt after a failed one.
+/// How long until another attempt after a failed one. It doubles up to [`LAST_RETRY`]: an API server that takes long over the entries is not to be
+/// asked the more for it.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long a write may take: the API server compiles all conditions whenever one of them changes, which is a second of work with all presets.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// The longest pause between attempts.
+const LAST_RETRY: Duration = Duration::from_secs(30);
 
 /// What the registration works with.
 pub struct Registration {
@@ -58,7 +63,7 @@ pub struct Registration {
 }
 
 /// How long changes are collected after a look.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(200);
 
 struct State {
     context: Registration,
@@ -79,11 +84,11 @@ pub async fn run(context: Registration, shutdown: CancellationToken) {
     let mut changes = std::pin::pin!(watch(Api::all(context.client.clone()), only, context.contact.clone()));
     let mut state = State { context, api, seen: None, applied: None, wanted: None, refused: BTreeMap::new() };
     let mut listed = false;
-    let mut retry = false;
+    let (mut retry, mut pause) = (false, RETRY);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = clock::sleep(RETRY), if retry => {}
+            () = clock::sleep(pause), if retry => {}
             Ok(()) = state.context.gates.changed() => {}
             Ok(()) = state.context.ca_bundle.changed() => {}
             Ok(()) = state.context.role.changed() => {}
@@ -91,6 +96,7 @@ pub async fn run(context: Registration, shutdown: CancellationToken) {
         }
         if listed {
             retry = !state.sync().await;
+            pause = if retry { (pause * 2).min(LAST_RETRY) } else { RETRY };
             // A burst of changes is one write.
             clock::sleep(PAUSE).await;
         }
@@ -186,7 +192,7 @@ impl State {
             "webhooks": entries,
         });
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
-        call(self.api.patch(CONFIGURATION, &params, &Patch::Apply(patch))).await
+        call_within(DEADLINE, self.api.patch(CONFIGURATION, &params, &Patch::Apply(patch))).await
     }
 
     /// The API server did not accept the entries: finds out, by dry runs, which gates' expressions it does not accept. Returns whether

@@ -8,7 +8,7 @@ use std::process::Command;
 fn a_check_that_cannot_work_is_refused_when_it_is_applied() {
     let team = shared().team("bad-check");
     let tcp = "probe: { tcp: { host: a, port: 1 } }";
-    let exactly_one = "spec.probe: Invalid value: exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, http, tcp, window";
+    let exactly_one = "spec.probe: Invalid value: exactly one probe is required: set one of rollout, condition, node, capacity, quota, disruptionBudget, keys, cel, analysis, composite, host, blastRadius, http, tcp, window, cooldown, concurrency";
     let cases = [
         ("{ probe: { tcp: { host: a, port: 1 }, window: { allowed: [{ from: '00:00', to: '24:00' }] } } }".to_owned(), exactly_one),
         ("{ probe: {} }".to_owned(), exactly_one),

@@ -76,7 +76,7 @@ fn an_experiment_that_ended_gives_its_place_back() {
     in_force(&team.kubectl, "concurrency: { max: 1 }", 1);
     team.create(&named("first"));
     let refused = team.create_refused(&named("second"));
-    assert!(refused.contains("1 starts are active, 1 may be") && refused.contains("first"), "{refused}");
+    assert!(refused.contains("1 of 1 places for starts are taken") && refused.contains("first"), "{refused}");
     team.done(&["patch", "podchaos", "first", "--type=merge", "-p", ENDED], "");
     eventually("the place to be free", || {
         let output = team.kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &named("dry")).unwrap();

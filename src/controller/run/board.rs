@@ -381,6 +381,8 @@ fn found(answer: &Answer, facts: &dyn CheckFacts, now: Timestamp) -> Found {
         return Found::unknown("Missing", "there is no such check any longer");
     };
     let verdict = match freshness::standing(state, basis, facts.freshness(), now) {
+        // It is told when the request comes again.
+        Standing::Unknown if state.reason == passing::PER_REQUEST => RunVerdict::Skipped,
         Standing::NotApplicable => RunVerdict::Skipped,
         Standing::Passing => RunVerdict::Passing,
         Standing::Warning => RunVerdict::Warning,

@@ -12,12 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The longest condition of one group, in bytes. Only many gates with options of their own can make a longer one.
 pub const MAX_START_BYTES: usize = 64 * 1024;
 
-/// The conditions of these gates, and the groups for which there can be none.
+/// The conditions of these gates, and the groups for which there can be none. Of a gate whose expressions the API server does not accept everything is
+/// sent, except pods.
 pub fn conditions(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> (Vec<MatchCondition>, BTreeSet<String>) {
     let (mut conditions, mut left_out) = (Vec::new(), BTreeSet::new());
+    let untold = gates.iter().any(|gate| refused(gate) && gate.presets.holds().iter().any(|(resource, _)| resource.group.is_empty()));
     for (group, starts) in by_group(gates, refused) {
         let expression = condition(&group, &starts);
-        if expression.len() > MAX_START_BYTES {
+        if expression.len() > MAX_START_BYTES || (untold && group.is_empty()) {
             left_out.insert(group);
         } else {
             let name = if group.is_empty() { "core" } else { group.as_str() };
@@ -30,15 +32,18 @@ pub fn conditions(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> (Vec<Matc
 /// Of each group, what is a start of which resources: the plurals by what they have in common.
 fn by_group(gates: &[&Gate], refused: &dyn Fn(&Gate) -> bool) -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
     let mut terms: BTreeMap<&Resource, BTreeMap<*const (), String>> = BTreeMap::new();
-    for (resource, hold) in gates.iter().flat_map(|gate| gate.presets.holds()) {
-        let held = terms.entry(resource).or_default();
-        held.entry(std::sync::Arc::as_ptr(hold).cast()).or_insert_with(|| hold.cel());
+    for gate in gates {
+        for (resource, hold) in gate.presets.holds() {
+            let text = || if refused(gate) { "true".to_owned() } else { hold.cel() };
+            terms.entry(resource).or_default().entry(std::sync::Arc::as_ptr(hold).cast()).or_insert_with(text);
+        }
     }
     let mut groups: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for (resource, held) in terms {
-        let all: BTreeSet<String> = held.into_values().chain(by_hand(gates, resource, refused)).collect();
-        let start = all.into_iter().collect::<Vec<_>>().join(" || ");
-        groups.entry(resource.group.clone()).or_default().entry(start).or_default().insert(resource.resource.clone());
+        // What several resources have in common is written once: the API server compiles all of it whenever any of it changes.
+        for start in held.into_values().chain(by_hand(gates, resource, refused)) {
+            groups.entry(resource.group.clone()).or_default().entry(start).or_default().insert(resource.resource.clone());
+        }
     }
     groups
 }

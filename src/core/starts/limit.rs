@@ -155,7 +155,7 @@ fn concurrency(max: u32, book: &Book, counted: &Counted<'_>, places: &[&Place]) 
     }
     let unknown = counted.per == Per::Requester && running.iter().any(|object| object.requester.is_none());
     let note = if unknown { "; of some it is not known who started them, so they count for everybody" } else { "" };
-    let message = format!("{taken} starts{} are active, {max} may be: {}{note}", counted.of(), names.join(", "));
+    let message = format!("{taken} of {max} places for starts{} are taken: {}{note}", counted.of(), names.join(", "));
     Finding::None { value, required, message: single_line(&message, MESSAGE), until: None }
 }
 

@@ -88,7 +88,7 @@ fn what_runs_and_what_was_granted_takes_places_and_what_is_over_does_not() {
     let and_granted = book([started("a", Life::Running, 0)], [place(Some("b"), 0)]);
     assert!(!has_room(limit, &and_granted, "jane", 10));
     let (message, _) = refusal(limit, &and_granted, 10);
-    assert_eq!(message, "2 starts are active, 2 may be: podchaos shop/a, 1 just admitted");
+    assert_eq!(message, "2 of 2 places for starts are taken: podchaos shop/a, 1 just admitted");
     let over = book([started("a", Life::Over(None), 0), started("b", Life::Idle, 0), started("c", Life::Running, 0)], []);
     assert!(has_room(limit, &over, "jane", 10));
 }

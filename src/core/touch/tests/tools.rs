@@ -1,5 +1,7 @@
 //! One table a tool: what an object says, and how many pods that selects and hits.
 
+#![allow(clippy::needless_pass_by_value, reason = "`json!(...)` reads best as an argument")]
+
 use super::*;
 
 fn chaos(selector: Value, mode: &str, value: &str) -> Result<(usize, usize), String> {

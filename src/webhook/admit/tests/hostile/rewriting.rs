@@ -1,6 +1,7 @@
 //! The same JSON, written otherwise: in an order of keys, with escapes, forms of numbers, white space and members that nobody knows. Also used by `fuzz/`.
 
 use serde_json::{Value, json};
+use std::fmt::Write;
 
 /// Decisions of whoever tries things out: bytes, and zeros when they are used up.
 pub struct Choices<'a> {
@@ -44,7 +45,9 @@ pub fn restated(mut review: Value, choices: &mut Choices<'_>) -> Value {
         }
         for object in ["/request/object/apiVersion", "/request/oldObject/apiVersion"] {
             let other = review.pointer(object).and_then(Value::as_str).and_then(|v| Some(format!("{}/v9", v.split_once('/')?.0)));
-            other.into_iter().for_each(|other| set(&mut review, object, json!(other)));
+            if let Some(other) = other {
+                set(&mut review, object, json!(other));
+            }
         }
     }
     for place in
@@ -139,7 +142,7 @@ fn string(content: &str, choices: &mut Choices<'_>, text: &mut String) {
         if escape || c.is_control() || c == '"' || c == '\\' {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04X}"));
+                let _ = write!(text, "\\u{unit:04X}");
             }
         } else {
             text.push(c);
