@@ -396,7 +396,9 @@ fn what_each_replica_decides_is_in_the_gates_status_and_counted_once() {
         println!("decided by each: {decided:?}");
         let status = eventually("100 decisions in the status", || {
             let status = team.status("xgate", "chaos");
-            ensure(status["counters"] == json!({ "admitted": 60, "warned": 0, "denied": 40 }), || status["counters"].to_string())?;
+            ensure(status["counters"] == json!({ "admitted": 60, "warned": 0, "held": 0, "denied": 40 }), || {
+                status["counters"].to_string()
+            })?;
             Ok(status)
         });
         assert_eq!(status["recorders"].as_array().unwrap().len(), 2, "{status}");
@@ -411,7 +413,7 @@ fn what_each_replica_decides_is_in_the_gates_status_and_counted_once() {
     let codes: Vec<i32> = replicas.operators.iter_mut().map(|operator| operator.terminate().unwrap()).collect();
     assert_eq!(codes, [0, 0]);
     let status = replicas.plane.admin().in_namespace(&name).json(&["get", "xgate", "chaos"]).unwrap()["status"].clone();
-    assert_eq!(status["counters"], json!({ "admitted": 80, "warned": 0, "denied": 40 }));
+    assert_eq!(status["counters"], json!({ "admitted": 80, "warned": 0, "held": 0, "denied": 40 }));
 }
 
 #[test]

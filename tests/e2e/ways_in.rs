@@ -111,7 +111,7 @@ fn a_dry_run_gets_the_same_answer_and_leaves_no_trace() {
     });
     let status = team.get("xgate", "chaos")["status"].clone();
     assert_eq!(status["recentDecisions"].as_array().unwrap().len(), 1, "{status}");
-    assert_eq!(status["counters"], serde_json::json!({ "admitted": 0, "warned": 0, "denied": 1 }));
+    assert_eq!(status["counters"], serde_json::json!({ "admitted": 0, "warned": 0, "held": 0, "denied": 1 }));
     eventually("an Event of the denial", || {
         let denied = team.events("ExperimentGate", "chaos").into_iter().filter(|(_, reason, _)| reason == "AdmissionDenied").count();
         ensure(denied == 1, || denied.to_string())
