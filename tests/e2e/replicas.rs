@@ -391,8 +391,12 @@ fn what_each_replica_decides_is_in_the_gates_status_and_counted_once() {
         server.answer("200 OK", "");
         team.answers(TAKEN_OVER, true, "");
         assert_eq!(create(60), 60);
-        let decided = [replicas.decided(0), replicas.decided(1)];
-        assert!(decided.iter().all(|n| *n > 0) && decided.iter().sum::<i64>() == 100, "{decided:?}");
+        // A decision is counted after it was answered.
+        let decided = eventually("100 decisions to be counted", || {
+            let decided = [replicas.decided(0), replicas.decided(1)];
+            ensure(decided.iter().sum::<i64>() == 100, || format!("{decided:?}")).map(|()| decided)
+        });
+        assert!(decided.iter().all(|n| *n > 0), "{decided:?}");
         println!("decided by each: {decided:?}");
         let status = eventually("100 decisions in the status", || {
             let status = team.status("xgate", "chaos");
