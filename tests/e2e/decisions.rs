@@ -152,8 +152,11 @@ fn people_are_asked_to_come_back_and_accounts_of_the_system_are_not() {
     // So is a service account, whose controller would stall.
     team.done(&["create", "rolebinding", "starts", "--clusterrole=cluster-admin", &format!("--serviceaccount={}:default", team.name)], "");
     let account = team.world.plane.service_account(&team.name, "default").unwrap().in_namespace(&team.name);
-    let output = account.run_with_input(&["create", "-f", "-", "-v=8"], &podchaos("kill")).unwrap();
-    assert!(output.stderr.contains("accounts of the system are not asked to wait"), "{}", output.stderr);
+    // A right takes effect a moment after it was given.
+    let output = eventually("the account to be refused by the gate", || {
+        let output = account.run_with_input(&["create", "-f", "-", "-v=8"], &podchaos("kill")).unwrap();
+        ensure(output.stderr.contains("accounts of the system are not asked to wait"), || output.stderr.clone()).map(|()| output)
+    });
     assert!(!output.stderr.contains("429"), "{}", output.stderr);
 
     // Whoever waits is asked to, and comes back without a word.
