@@ -3,6 +3,7 @@
 use super::world;
 use crate::manifests::{failing, gate};
 use crate::team::Team;
+use crate::world::{ensure, eventually};
 use control_plane::Kubectl;
 
 const PAUSED: &str = "annotations: { experiment.chaos-mesh.org/pause: 'true' }, ";
@@ -24,7 +25,16 @@ fn chaos(kind: &str, metadata: &str, spec: &str) -> String {
 fn person(team: &Team<'_>) -> Kubectl {
     let kubectl = team.world.plane.user(&format!("{}-person", team.name), &["testers"]).unwrap();
     entitled(team, &["--user", &format!("{}-person", team.name)]);
-    kubectl.in_namespace(&team.name)
+    in_force(kubectl.in_namespace(&team.name))
+}
+
+/// A right takes effect a moment after it was given.
+fn in_force(kubectl: Kubectl) -> Kubectl {
+    eventually("the rights to be in force", || {
+        let may = kubectl.run(&["auth", "can-i", "*", "*"]).map_err(|error| error.to_string())?;
+        ensure(may.code == 0, || may.stdout)
+    });
+    kubectl
 }
 
 /// The account of a controller, where its tool installs it.
@@ -34,7 +44,7 @@ fn account(team: &Team<'_>, namespace: &str, name: &str) -> Kubectl {
     let account = format!("{{ apiVersion: v1, kind: ServiceAccount, metadata: {{ name: {name} }} }}");
     admin.in_namespace(namespace).apply_text(&account).unwrap();
     entitled(team, &[&format!("--serviceaccount={namespace}:{name}")]);
-    team.world.plane.service_account(namespace, name).unwrap().in_namespace(&team.name)
+    in_force(team.world.plane.service_account(namespace, name).unwrap().in_namespace(&team.name))
 }
 
 fn entitled(team: &Team<'_>, subject: &[&str]) {
