@@ -159,10 +159,10 @@ fn a_gate_on_all_jobs_cannot_work() {
 fn a_gate_of_a_namespace_says_that_a_kind_has_no_namespace() {
     let team = world().team("k-scope");
     team.apply(&(failing("frozen") + &gate("starts", "{ mode: Enforce, presets: [ChaosBlade], checks: [{ name: frozen }] }")));
-    let said = crate::world::eventually("the gate to say so", || {
+    let said = eventually("the gate to say so", || {
         let gate = team.kubectl.json(&["get", "xgate", "starts"]).map_err(|error| error.to_string())?;
         let said = crate::team::reason_and_message(&gate, "Ready").1;
-        crate::world::ensure(said.contains("chaosblades") && said.contains("ClusterExperimentGate"), || gate["status"].to_string())?;
+        ensure(said.contains("chaosblades") && said.contains("ClusterExperimentGate"), || gate["status"].to_string())?;
         Ok(said)
     });
     assert!(!said.is_empty());
