@@ -31,6 +31,15 @@ pub struct WatchKey {
     pub name: Option<Arc<str>>,
 }
 
+impl WatchKey {
+    /// Whether it delivers all objects of a kind in a namespace (`None`: in all), or the one of a name.
+    pub fn covers(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: Option<&str>) -> bool {
+        let place = self.namespace.is_none() || self.namespace.as_deref() == namespace;
+        let one = self.name.is_none() || self.name.as_deref() == name;
+        *self.kind.api_version == *api_version && *self.kind.kind == *kind && place && one
+    }
+}
+
 /// The objects of one namespace, by name.
 pub type Place = BTreeMap<Arc<str>, Arc<DynamicObject>>;
 

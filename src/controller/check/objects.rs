@@ -275,13 +275,8 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn objects(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: Option<&str>) -> Result<&'a Objects, NotSynced> {
-        let fits = |key: &&WatchKey| {
-            let place = key.namespace.is_none() || key.namespace.as_deref() == namespace;
-            let one = key.name.is_none() || key.name.as_deref() == name;
-            *key.kind.api_version == *api_version && *key.kind.kind == *kind && place && one
-        };
         let not_watched = || NotSynced { message: format!("{kind} objects are not watched") };
-        let key = self.own.iter().find(fits).ok_or_else(not_watched)?;
+        let key = self.own.iter().find(|key| key.covers(api_version, kind, namespace, name)).ok_or_else(not_watched)?;
         let watched = self.watches.get(key).ok_or_else(not_watched)?;
         watched.objects(key, self.now).map_err(|untold| NotSynced { message: untold.message })
     }
@@ -305,5 +300,36 @@ impl ReadObjects for Reader<'_> {
     ) -> Result<Option<&'a DynamicObject>, NotSynced> {
         let objects = self.objects(api_version, kind, namespace, Some(name))?;
         Ok(objects.get(namespace.unwrap_or_default()).and_then(|objects| objects.get(name)).map(AsRef::as_ref))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_packed_for_those_who_name_it_is_open_to_who_looks_at_all() {
+        let kind = KindKey { api_version: "apps/v1".into(), kind: "Deployment".into() };
+        let key = WatchKey { kind: kind.clone(), namespace: Some("shop".into()), name: None };
+        let check = |name: &str| CheckKey { namespace: "shop".into(), name: name.into() };
+        let deployment = |name: &str| -> DynamicObject {
+            serde_json::from_value(json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"replicas": 1}})).unwrap()
+        };
+        let names = |watched: &Watched| {
+            let objects = watched.objects(&key, Timestamp::UNIX_EPOCH).unwrap();
+            objects.values().flat_map(BTreeMap::keys).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let mut watched = Watched::default();
+        watched.subscribe(&kind, &check("one"), Interest::Target("shop", "web"));
+        watched.take(&kind, Change::Listed(vec![deployment("web"), deployment("db")]), Timestamp::UNIX_EPOCH);
+        assert_eq!(names(&watched), Vec::<String>::new());
+        assert_eq!(watched.target(&kind, "shop", "web").unwrap().data["spec"]["replicas"], 1);
+        watched.subscribe(&kind, &check("all"), Interest::All);
+        watched.take(&kind, Change::Applied(deployment("late")), Timestamp::UNIX_EPOCH);
+        assert_eq!(names(&watched), ["db", "late", "web"]);
+        assert_eq!(watched.target(&kind, "shop", "db").unwrap().types.as_ref().unwrap().kind, "Deployment");
+        watched.take(&kind, Change::Deleted(deployment("web")), Timestamp::UNIX_EPOCH);
+        assert_eq!(watched.target(&kind, "shop", "web"), None);
     }
 }

@@ -296,12 +296,7 @@ impl<'a> Copies<'a> {
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Result<&BTreeMap<Arc<str>, Arc<Place>>, NotSynced> {
-        let fits = |key: &WatchKey| {
-            let place = key.namespace.is_none() || key.namespace.as_deref() == namespace;
-            let one = key.name.is_none() || key.name.as_deref() == name;
-            *key.kind.api_version == *api_version && *key.kind.kind == *kind && place && one
-        };
-        let found = self.copies.iter().find(|(key, _)| fits(key));
+        let found = self.copies.iter().find(|(key, _)| key.covers(api_version, kind, namespace, name));
         let Some((key, Some(copy))) = found else {
             return Err(NotSynced { message: format!("{kind} objects are not watched") });
         };

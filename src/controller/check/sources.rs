@@ -325,7 +325,9 @@ impl Sources {
         // Targets of one kind share a watch, also those that are named. What else is needed of a name is watched alone.
         let one = need.name.as_deref().filter(|_| !target);
         let key = WatchKey { kind: need.kind.clone(), namespace: namespace.clone(), name: one.map(Into::into) };
-        if !reads.watches.contains(&key) {
+        let known = reads.watches.contains(&key);
+        // Targets that are named may be of a kind of which all are needed besides.
+        if !known || !target {
             let effects = &mut self.effects;
             let watched = self.watches.entry(key.clone()).or_insert_with(|| {
                 effects.push(Effect::Watch(key.clone(), served.clone()));
@@ -338,8 +340,10 @@ impl Sources {
                 None => Interest::All,
             };
             watched.subscribe(&need.kind, asker.key, interest);
-            let shared = self.watches.get_key_value(&key).map_or(&key, |(shared, _)| shared);
-            keep(&mut reads.watches, shared);
+            if !known {
+                let shared = self.watches.get_key_value(&key).map_or(&key, |(shared, _)| shared);
+                keep(&mut reads.watches, shared);
+            }
         }
         match self.watches.get(&key).map(|watched| watched.objects(&key, asker.now).map(drop)) {
             Some(Err(Untold { message, waiting: true, .. })) => Err(Found::Waiting(message)),
