@@ -5,9 +5,9 @@ use super::blast_radius::BlastRadius;
 use super::capacity::Capacity;
 use super::cel::Cel;
 use super::composite::Composite;
-use super::concurrency::Concurrency;
+use super::concurrency;
 use super::condition::Condition;
-use super::cooldown::Cooldown;
+use super::cooldown;
 use super::disruption_budget::DisruptionBudget;
 use super::host::Host;
 use super::http::Http;
@@ -67,8 +67,8 @@ impl Plan {
             probe.composite.as_ref().map(|spec| Composite::parse(spec, "spec.probe.composite", p).map(live)),
             probe.blast_radius.as_ref().map(|spec| BlastRadius::parse(spec, "spec.probe.blastRadius", p).map(live)),
             probe.keys.as_ref().map(|spec| Keys::parse(spec, "spec.probe.keys", p).map(probed)),
-            probe.cooldown.as_ref().map(|spec| Cooldown::parse(spec, "spec.probe.cooldown", p).map(live)),
-            probe.concurrency.as_ref().map(|spec| Concurrency::parse(spec, "spec.probe.concurrency", p).map(live)),
+            probe.cooldown.as_ref().map(|spec| cooldown::parse(spec, "spec.probe.cooldown", p).map(live)),
+            probe.concurrency.as_ref().map(|spec| concurrency::parse(spec, "spec.probe.concurrency", p).map(live)),
         ];
         let mut set = arms.into_iter().flatten();
         if let (Some(plan), None) = (set.next(), set.next()) {

@@ -1,6 +1,6 @@
 //! What `cooldown` and `concurrency` share: they ask what is known of the starts of the gate that asks, and need a place that was granted.
 
-use super::live::{Asked, TargetRule};
+use super::live::{Asked, LiveProbe, Look, TargetRule};
 use super::objects::NOT_SYNCED;
 use crate::api::conditions::passing::{AWAITING_PLACE, NO_PLACE};
 use crate::api::{Operation, StartsPer};
@@ -28,13 +28,45 @@ pub(super) const fn per(per: StartsPer) -> Per {
     }
 }
 
-/// What is seen without a request.
-pub(super) fn unasked() -> Observation {
-    Observation::error("", NO_DATA, "it can be told of a request only")
+/// A limit of starts, as a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartLimit(pub(super) Limit);
+
+impl LiveProbe for StartLimit {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Limit::Concurrency { .. } => "concurrency",
+            Limit::Cooldown { .. } => "cooldown",
+        }
+    }
+
+    fn targets(&self) -> TargetRule {
+        match self.0 {
+            // What the experiment selects.
+            Limit::Concurrency { per: Per::Target, .. } | Limit::Cooldown { per: Per::Target, .. } => TargetRule::Gated,
+            Limit::Concurrency { .. } | Limit::Cooldown { .. } => TargetRule::None,
+        }
+    }
+
+    fn per_request(&self) -> bool {
+        true
+    }
+
+    fn counts_starts(&self) -> bool {
+        true
+    }
+
+    fn observe(&self, _look: &Look<'_>) -> Vec<Observation> {
+        vec![Observation::error("", NO_DATA, "it can be told of a request only")]
+    }
+
+    fn observe_request(&self, asked: &Asked<'_>, _allowance: &mut u64) -> Vec<Observation> {
+        vec![observe(self.0, asked)]
+    }
 }
 
 /// What is seen of one start.
-pub(super) fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
+fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
     let Asked { ask, .. } = asked;
     let target = ask.gate.to_string();
     let Some(book) = ask.world.starts(ask.gate) else {
@@ -79,14 +111,6 @@ fn workloads(touch: &Touch, cluster: &dyn Cluster) -> Targets {
     let touched = resolve(touch, cluster).ok()?;
     let words: Arc<[Arc<str>]> = touched.workloads().keys().map(|workload| Arc::from(format!("{workload:?}"))).collect();
     (!words.is_empty()).then_some(words)
-}
-
-/// What a check's `targets` are: what the experiment selects, if that is asked about.
-pub(super) const fn targets(limit: Limit) -> TargetRule {
-    match limit {
-        Limit::Concurrency { per: Per::Target, .. } | Limit::Cooldown { per: Per::Target, .. } => TargetRule::Gated,
-        Limit::Concurrency { .. } | Limit::Cooldown { .. } => TargetRule::None,
-    }
 }
 
 /// What tells this one try from others: the uid of an object that is made, which the API server gives it before it asks; else the request's.
