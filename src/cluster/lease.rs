@@ -39,6 +39,16 @@ pub enum Role {
     Leader(Leadership),
 }
 
+impl Role {
+    /// The leadership, if it lasts at this moment.
+    pub fn leadership(&self) -> Option<&Leadership> {
+        match self {
+            Self::Leader(leadership) if leadership.holds() => Some(leadership),
+            Self::Leader(_) | Self::Follower => None,
+        }
+    }
+}
+
 /// A leadership of this replica. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Leadership {

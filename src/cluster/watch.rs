@@ -15,9 +15,12 @@ use kube::core::{DeserializeGuard, Resource};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// What a watch says.
 #[derive(Debug)]
@@ -108,6 +111,28 @@ pub fn watch_dynamic(api: Api<DynamicObject>, config: Config, contact: Contact) 
             Read::Object(object)
         },
     )
+}
+
+/// Sends what a watch of objects says, each with what tells it from other watches, until it is told to end or nobody listens.
+pub async fn forward_dynamic<T: Clone>(
+    api: Api<DynamicObject>,
+    contact: Contact,
+    of: T,
+    said: mpsc::Sender<(T, Change<DynamicObject>)>,
+    ends: CancellationToken,
+) {
+    let mut changes = pin!(watch_dynamic(api, Config::default(), contact));
+    let all = async {
+        while let Some(change) = changes.next().await {
+            if said.send((of.clone(), change)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = ends.cancelled() => {}
+        () = all => {}
+    }
 }
 
 /// Managed fields and the last-applied annotation are often most of an object, and nobody reads them.

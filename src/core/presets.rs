@@ -23,6 +23,7 @@ pub use accounts::{Accounts, ControllerAccount};
 pub use of_gate::Presets;
 
 use crate::api::{Operation, Preset};
+pub use chaos_mesh::CHAOS;
 use std::sync::Arc;
 use term::{Asked, Term};
 

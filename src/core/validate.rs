@@ -104,6 +104,8 @@ struct Answers<'a> {
     failure_policy: FailurePolicy,
     max_priority: i32,
     stop_at_first_failure: bool,
+    schedule: Option<&'a RunSchedule>,
+    during_run: Option<&'a DuringRun>,
 }
 
 /// An `ExperimentGate`, parsed, where tools are installed as they are by default.
@@ -141,10 +143,10 @@ pub fn experiment_gate_in(object: &ExperimentGate, catalog: &Catalog) -> Gate {
         failure_policy: spec.failure_policy,
         max_priority: spec.max_priority,
         stop_at_first_failure: spec.stop_at_first_failure,
+        schedule: spec.schedule.as_ref(),
+        during_run: spec.during_run.as_ref(),
     };
-    let schedule = scheduled(spec.schedule.as_ref(), &mut problems);
-    let gate = Gate { schedule, ..gate(&parts, answers, references, problems) };
-    during_run(gate, spec.during_run.as_ref())
+    gate(&parts, answers, references, problems)
 }
 
 /// A `ClusterExperimentGate`, parsed, where tools are installed as they are by default.
@@ -177,24 +179,14 @@ pub fn cluster_experiment_gate_in(object: &ClusterExperimentGate, catalog: &Cata
         failure_policy: spec.failure_policy,
         max_priority: spec.max_priority,
         stop_at_first_failure: spec.stop_at_first_failure,
+        schedule: spec.schedule.as_ref(),
+        during_run: spec.during_run.as_ref(),
     };
-    let schedule = scheduled(spec.schedule.as_ref(), &mut problems);
-    let gate = Gate { schedule, ..gate(&parts, answers, references, problems) };
-    during_run(gate, spec.during_run.as_ref())
-}
-
-/// What the gate does while an experiment runs, and what of that never can be.
-fn scheduled(spec: Option<&RunSchedule>, problems: &mut Vec<Problem>) -> Option<Schedule> {
-    Schedule::parse(spec?, "spec.schedule", problems)
-}
-
-fn during_run(mut gate: Gate, spec: Option<&DuringRun>) -> Gate {
-    gate.during_run = spec.cloned().unwrap_or_default();
-    gate.problems.extend(super::during_run::problems(&gate));
-    gate
+    gate(&parts, answers, references, problems)
 }
 
 fn gate(parts: &Parts<'_>, answers: Answers<'_>, references: References, mut problems: Vec<Problem>) -> Gate {
+    let schedule = answers.schedule.and_then(|spec| Schedule::parse(spec, "spec.schedule", &mut problems));
     let is_empty = |r: &Rule| r.api_groups.is_empty() || r.resources.is_empty() || r.operations.is_empty();
     if parts.presets.is_empty() && parts.rules.iter().all(is_empty) {
         let message = "at least one preset, or one rule with apiGroups, resources and operations is required";
@@ -218,7 +210,7 @@ fn gate(parts: &Parts<'_>, answers: Answers<'_>, references: References, mut pro
         let field = format!("spec.match.matchConditions[{i}].expression");
         Expression::compile(&c.expression, &field, EXPRESSION_ROOTS, &mut problems).map(|e| (c.name.clone(), e))
     });
-    Gate {
+    let mut gate = Gate {
         key: GateKey { namespace: parts.metadata.namespace.clone(), name: parts.metadata.name.clone().unwrap_or_default() },
         uid: parts.metadata.uid.clone().unwrap_or_default(),
         generation: parts.metadata.generation,
@@ -237,10 +229,12 @@ fn gate(parts: &Parts<'_>, answers: Answers<'_>, references: References, mut pro
         respond: answers.respond.clone(),
         hold_seconds: u32::try_from(answers.hold_seconds).unwrap_or(0).clamp(1, MAX_HOLD_SECONDS),
         failure_policy: answers.failure_policy,
-        during_run: DuringRun::default(),
-        schedule: None,
+        during_run: answers.during_run.cloned().unwrap_or_default(),
+        schedule,
         problems,
-    }
+    };
+    gate.problems.extend(super::during_run::problems(&gate));
+    gate
 }
 
 /// The rules that may be registered; each other one is a problem.

@@ -171,7 +171,7 @@ impl State {
     }
 
     fn leads(&self) -> bool {
-        matches!(&*self.context.role.borrow(), Role::Leader(leadership) if leadership.holds())
+        self.context.role.borrow().leadership().is_some()
     }
 
     /// The entries that are written.

@@ -130,10 +130,7 @@ pub async fn run(context: CheckController, shutdown: CancellationToken) {
 }
 
 fn leads(role: &tokio_watch::Receiver<Role>) -> Option<(i64, Option<Watermark>)> {
-    match &*role.borrow() {
-        Role::Leader(leadership) if leadership.holds() => Some((leadership.term, leadership.taken_over.clone())),
-        Role::Leader(_) | Role::Follower => None,
-    }
+    role.borrow().leadership().map(|leadership| (leadership.term, leadership.taken_over.clone()))
 }
 
 fn written(end: Ended) -> Input {

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::cluster::contact::Contact;
 use crate::cluster::discovery::{self, Served};
-use crate::cluster::watch::{Change, watch_dynamic};
+use crate::cluster::watch::{Change, forward_dynamic};
 use crate::core::during_run::{Experiment, MARK, Tool};
 use crate::core::gate::Resource;
 use futures::future::BoxFuture;
@@ -11,10 +11,8 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
-use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use std::collections::BTreeMap;
-use std::pin::pin;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -90,7 +88,7 @@ impl Kinds {
         };
         let ends = CancellationToken::new();
         let api = Api::<DynamicObject>::all_with(self.client.clone(), &served.resource);
-        clock::spawn(forward(api, self.contact.clone(), resource, self.said.clone(), ends.clone()));
+        clock::spawn(forward_dynamic(api, self.contact.clone(), resource, self.said.clone(), ends.clone()));
         kind.state = State::Watched { served, _ends: ends.drop_guard() };
     }
 
@@ -165,21 +163,6 @@ async fn ask(client: Client, resource: Resource) -> Answer {
         None
     });
     (resource, served)
-}
-
-async fn forward(api: Api<DynamicObject>, contact: Contact, resource: Resource, said: mpsc::Sender<Said>, ends: CancellationToken) {
-    let mut changes = pin!(watch_dynamic(api, Config::default(), contact));
-    let all = async {
-        while let Some(change) = changes.next().await {
-            if said.send((resource.clone(), change)).await.is_err() {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = ends.cancelled() => {}
-        () = all => {}
-    }
 }
 
 /// An object as it is looked at, if it runs, or if something was done to it. What is over is forgotten: there may be many.

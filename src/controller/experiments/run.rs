@@ -53,10 +53,7 @@ pub struct ExperimentController {
 /// Runs until shutdown. Of one leadership nothing is left in the next: what was done is on the objects.
 pub async fn run(mut context: ExperimentController, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
-        let leadership = match &*context.role.borrow_and_update() {
-            Role::Leader(leadership) if leadership.holds() => Some(leadership.clone()),
-            Role::Leader(_) | Role::Follower => None,
-        };
+        let leadership = context.role.borrow_and_update().leadership().cloned();
         if let Some(leadership) = leadership {
             lead(&mut context, &leadership, &shutdown).await;
             continue;

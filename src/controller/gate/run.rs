@@ -332,10 +332,7 @@ fn take_namespaces(namespaces: &mut HashMap<String, Labels>, change: Change<Part
 
 /// The number of this replica's leadership, if nobody else can lead.
 fn leads(role: &tokio_watch::Receiver<Role>) -> Option<i64> {
-    match &*role.borrow() {
-        Role::Leader(leadership) if leadership.holds() => Some(leadership.term),
-        Role::Leader(_) | Role::Follower => None,
-    }
+    role.borrow().leadership().map(|leadership| leadership.term)
 }
 
 /// The log line, the metrics and the Event of a decision.

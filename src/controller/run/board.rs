@@ -11,7 +11,7 @@ use crate::core::run::keep::{Finished, collect, too_many};
 use crate::core::run::report::refused;
 use crate::core::run::select::{Invalid, select};
 use crate::core::run::{CheckId, End, Found, Run};
-use crate::core::verdict::{Standing, Verdict};
+use crate::core::verdict::Standing;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashMap};
@@ -217,7 +217,7 @@ impl Board {
         entry.status = *status;
         let verdict = entry.status.verdict.filter(|_| entry.is_over());
         entry.slim();
-        Some((entry.trigger(), word(verdict?)))
+        Some((entry.trigger(), verdict?.as_str()))
     }
 
     /// A deletion ended. If it failed it is tried again.
@@ -397,15 +397,6 @@ fn found(answer: &Answer, facts: &dyn CheckFacts, now: Timestamp) -> Found {
         reason: reason.to_owned(),
         message: distrust.unwrap_or_else(|| state.message.clone()),
         duration: state.evaluated_at.map(|_| state.duration),
-    }
-}
-
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passing => "Passing",
-        Verdict::Warning => "Warning",
-        Verdict::Failing => "Failing",
-        Verdict::Unknown => "Unknown",
     }
 }
 

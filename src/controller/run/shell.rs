@@ -192,7 +192,7 @@ impl Shell {
         let now = clock::now();
         let (facts, gates) = (self.context.snapshot.checks(), self.context.snapshot.gates());
         let leader = Leader { facts: &facts, gates: gates.complete.then_some(gates.all.as_slice()) };
-        let leads = matches!(&*self.context.role.borrow_and_update(), Role::Leader(leadership) if leadership.holds());
+        let leads = self.context.role.borrow_and_update().leadership().is_some();
         let output = self.board.look(leads.then_some(&leader), now);
         let next = if leads && gates.complete {
             let (due, next) = self.timetable.due(&gates.all, &self.context.namespace, now);

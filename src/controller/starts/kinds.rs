@@ -4,7 +4,7 @@ use crate::clock;
 use crate::cluster::contact::Contact;
 use crate::cluster::discovery::{self, Served};
 use crate::cluster::snapshot::Labels;
-use crate::cluster::watch::{Change, watch_dynamic};
+use crate::cluster::watch::{Change, forward_dynamic};
 use crate::core::gate::Resource;
 use crate::core::starts::{Aim, Life, Started, life};
 use crate::core::text::single_line;
@@ -14,11 +14,9 @@ use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::DynamicObject;
-use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -109,7 +107,7 @@ impl Kinds {
             Ok(Some(served)) => {
                 let ends = CancellationToken::new();
                 let api = Api::<DynamicObject>::all_with(self.client.clone(), &served.resource);
-                clock::spawn(forward(api, self.contact.clone(), resource, self.said.clone(), ends.clone()));
+                clock::spawn(forward_dynamic(api, self.contact.clone(), resource, self.said.clone(), ends.clone()));
                 kind.listed = false;
                 kind.state = State::Watched { served, _ends: ends.drop_guard() };
             }
@@ -172,21 +170,6 @@ fn grant(plural: &str, group: &str) -> String {
 async fn ask(client: Client, resource: Arc<Resource>) -> Answer {
     let served = discovery::plural(&client, &resource.group, &resource.resource).await;
     (resource, served.map_err(|error| single_line(&error.to_string(), 120)))
-}
-
-async fn forward(api: Api<DynamicObject>, contact: Contact, resource: Arc<Resource>, said: mpsc::Sender<Said>, ends: CancellationToken) {
-    let mut changes = pin!(watch_dynamic(api, Config::default(), contact));
-    let all = async {
-        while let Some(change) = changes.next().await {
-            if said.send((resource.clone(), change)).await.is_err() {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = ends.cancelled() => {}
-        () = all => {}
-    }
 }
 
 /// What is kept of an object. When it began to run is when that was seen; of one that is seen for the first time, when it was made.

@@ -2,6 +2,7 @@
 
 use super::Experiment;
 use crate::api::OnFailing;
+use crate::core::presets::CHAOS;
 use serde_json::{Value, json};
 
 /// A kind that can run, and what can be done to it while it does.
@@ -153,22 +154,7 @@ const ONLY_DELETE: &str = "it can neither be paused nor stopped: use onFailing: 
 pub const TOOLS: &[Tool] = &[
     Tool {
         group: CHAOS_MESH,
-        resources: &[
-            "podchaos",
-            "networkchaos",
-            "iochaos",
-            "stresschaos",
-            "timechaos",
-            "dnschaos",
-            "httpchaos",
-            "jvmchaos",
-            "kernelchaos",
-            "blockchaos",
-            "awschaos",
-            "gcpchaos",
-            "azurechaos",
-            "physicalmachinechaos",
-        ],
+        resources: CHAOS,
         pause: Lever::annotation(PAUSE, true, Done::Paused),
         stop: Lever::annotation(PAUSE, true, Done::Paused),
         delete: Way::Delete,

@@ -9,6 +9,24 @@ use crate::api::Preset;
 
 const GROUP: &str = "chaos-mesh.org";
 
+/// The kinds of chaos.
+pub const CHAOS: &[&str] = &[
+    "podchaos",
+    "networkchaos",
+    "iochaos",
+    "stresschaos",
+    "timechaos",
+    "dnschaos",
+    "httpchaos",
+    "jvmchaos",
+    "kernelchaos",
+    "blockchaos",
+    "awschaos",
+    "gcpchaos",
+    "azurechaos",
+    "physicalmachinechaos",
+];
+
 const PAUSE: Path = &["metadata", "annotations", "experiment.chaos-mesh.org/pause"];
 const ABORT: Path = &["metadata", "annotations", "workflow.chaos-mesh.org/abort"];
 const ACTION: Path = &["spec", "action"];
@@ -107,22 +125,7 @@ pub(super) fn holds(accounts: &Accounts) -> Vec<Hold> {
     vec![
         Hold {
             group: GROUP,
-            resources: &[
-                "podchaos",
-                "networkchaos",
-                "iochaos",
-                "stresschaos",
-                "timechaos",
-                "dnschaos",
-                "httpchaos",
-                "jvmchaos",
-                "kernelchaos",
-                "blockchaos",
-                "awschaos",
-                "gcpchaos",
-                "azurechaos",
-                "physicalmachinechaos",
-            ],
+            resources: CHAOS,
             create: Some(all([any([runs.clone(), one_shot(Side::New)]), not(made_by_controller(accounts, &["WorkflowNode"]))])),
             update: Some(any([resumed(&["Schedule", "WorkflowNode"]), all([runs, any([widened(), prolonged()])]), now_one_shot])),
             start: "created unpaused, or with an action that is done at once (pod-kill, container-kill, ec2-restart, vm-restart, node-reset) even if paused; \

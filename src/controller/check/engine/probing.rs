@@ -232,7 +232,8 @@ impl Engine {
             return;
         }
         let Some(plan) = check.active().cloned() else { return };
-        let found = check.seen().and_then(|status| restore(&status, check.generation));
+        let status = check.seen();
+        let found = status.as_ref().and_then(|status| restore(status, check.generation));
         let history = check.state.history.clone();
         let mut state = found.unwrap_or_else(|| State::unevaluated(passing::NEVER_EVALUATED, "not evaluated yet", history));
         // Whether it applies is for each replica to tell: it needs nothing but what all of them know.
@@ -250,7 +251,7 @@ impl Engine {
         let Some(check) = self.checks.get_mut(key) else { return };
         let same = *check.state == state;
         check.state = Arc::new(state);
-        let basis = Basis::Reported(check.reported(&plan));
+        let basis = Basis::Reported(check.reported(&plan, status.as_ref()));
         if same && check.basis == basis {
             return;
         }

@@ -173,9 +173,7 @@ impl Check {
     }
 
     /// What its status says to a replica that did not observe it.
-    pub(super) fn reported(&self, plan: &CheckPlan) -> Reported {
-        let status = self.seen();
-        let status = status.as_ref();
+    pub(super) fn reported(&self, plan: &CheckPlan, status: Option<&PreflightCheckStatus>) -> Reported {
         let forgiven = self.state.reason == passing::THRESHOLD_PENDING;
         let interval = status.and_then(|s| s.interval_seconds).map(|s| SignedDuration::from_secs(i64::from(s)));
         Reported {
