@@ -1,11 +1,11 @@
 //! `concurrency` and `cooldown`: what runs is counted, nothing is admitted beyond, and what ended makes room.
 
 use crate::manifests::{check, failing, podchaos_gate};
+use crate::replicas::two_operators;
 use crate::team::Team;
-use crate::world::{ensure, eventually, manifest, options, shared, within};
-use control_plane::{ControlPlane, Installation, Kubectl, Operator, Options, Output, Splitter, other_projects};
+use crate::world::{ensure, eventually, shared, within};
+use control_plane::{ControlPlane, Kubectl, Operator, Output, Splitter};
 use serde_json::Value;
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,18 +123,7 @@ struct Replicas {
 }
 
 fn replicas() -> Replicas {
-    let plane = ControlPlane::start_with(&Options::default()).unwrap();
-    plane.install_crds(&other_projects()).unwrap();
-    let installation = Installation::apply(&plane, &manifest()).unwrap();
-    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let addresses = [free(), free()];
-    let service = Splitter::start(installation.service_address(), addresses.to_vec()).unwrap();
-    let replica = |n: usize| {
-        let mut options = options(&[]);
-        options.extra_env.push(("HOSTNAME".to_owned(), format!("replica-{n}")));
-        Operator::replica(&plane, &installation, &options, addresses[n]).unwrap()
-    };
-    let operators = vec![replica(0), replica(1)];
+    let (plane, operators, service) = two_operators();
     plane.admin().ok(&["api-resources", "--cached=false"]).unwrap();
     lets_the_operator_see(&plane);
     Replicas { plane, _operators: operators, _service: service }

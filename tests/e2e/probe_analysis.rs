@@ -21,14 +21,6 @@ fn may_read(team: &Team<'_>, group: &str, plural: &str) {
     });
 }
 
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
-
 fn run(name: &str, status: &str) -> String {
     format!(
         "\n---\napiVersion: argoproj.io/v1alpha1\nkind: AnalysisRun\nmetadata: {{ name: {name}, labels: {{ app: web }} }}\nspec: {{ metrics: [] }}\nstatus: {status}\n"
@@ -51,9 +43,9 @@ fn an_analysis_run_is_followed_from_its_start_to_its_verdict() {
         ensure(message == "AnalysisRun/web-1: status.phase is Running", || message.clone())
     });
     team.apply(&run("web-1", "{ phase: Successful }"));
-    says(&team, "analysis", "Passing", "AnalysisRun/web-1: status.phase is Successful");
+    team.says("analysis", "Passing", "AnalysisRun/web-1: status.phase is Successful");
     team.apply(&run("web-1", "{ phase: Failed, message: 'p99 assessed Failed' }"));
-    says(&team, "analysis", "Failing", "AnalysisRun/web-1: status.phase is Failed: p99 assessed Failed");
+    team.says("analysis", "Failing", "AnalysisRun/web-1: status.phase is Failed: p99 assessed Failed");
     let result = team.get("pfc", "analysis")["status"]["results"][0].clone();
     assert_eq!(
         (&result["reason"], &result["value"], &result["required"]),
@@ -62,7 +54,7 @@ fn an_analysis_run_is_followed_from_its_start_to_its_verdict() {
 
     // Creation times have a resolution of a second: of two runs of one second the greater name is the later one.
     team.apply(&run("web-2", "{ phase: Successful }"));
-    says(&team, "analysis", "Passing", "AnalysisRun/web-2: status.phase is Successful");
+    team.says("analysis", "Passing", "AnalysisRun/web-2: status.phase is Successful");
     team.apply(&run("web-2", "{ phase: Error, message: no metrics }"));
     assert_eq!(team.verdict_for("analysis", "Unknown", "EvaluationError"), "AnalysisRun/web-2: status.phase is Error: no metrics");
     team.done(&["delete", "analysisruns.argoproj.io", "--all"], "");
@@ -85,9 +77,9 @@ fn a_workload_is_admitted() {
         team.done(&["patch", "workloads.kueue.x-k8s.io", "batch", "--subresource=status", "--type=merge", "--patch", &patch], "");
     };
     set("True");
-    says(&team, "admitted", "Passing", &format!("Workload/batch: {condition} is True: the queue says so"));
+    team.says("admitted", "Passing", &format!("Workload/batch: {condition} is True: the queue says so"));
     set("False");
-    says(&team, "admitted", "Failing", &format!("Workload/batch: {condition} is False: the queue says so"));
+    team.says("admitted", "Failing", &format!("Workload/batch: {condition} is False: the queue says so"));
 }
 
 #[test]
@@ -105,13 +97,13 @@ fn a_path_and_a_table_read_any_kind() {
         ));
     };
     result("Pass", "100");
-    says(&team, "percentage", "Passing", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 100");
-    says(&team, "verdict", "Passing", "ChaosResult/drill: status.experimentStatus.verdict is Pass");
+    team.says("percentage", "Passing", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 100");
+    team.says("verdict", "Passing", "ChaosResult/drill: status.experimentStatus.verdict is Pass");
     result("Fail", "0");
-    says(&team, "percentage", "Failing", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 0");
-    says(&team, "verdict", "Failing", "ChaosResult/drill: status.experimentStatus.verdict is Fail");
+    team.says("percentage", "Failing", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 0");
+    team.says("verdict", "Failing", "ChaosResult/drill: status.experimentStatus.verdict is Fail");
     result("Awaited", "50");
-    says(&team, "percentage", "Warning", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 50");
+    team.says("percentage", "Warning", "ChaosResult/drill: status.experimentStatus.probeSuccessPercentage is 50");
     assert_eq!(team.verdict_for("verdict", "Unknown", "NoData"), "ChaosResult/drill: status.experimentStatus.verdict is Awaited");
 }
 
@@ -170,7 +162,7 @@ fn a_kind_that_comes_later_starts_by_itself_and_ends_as_unknown() {
         let trial = "\n---\napiVersion: later.example/v1\nkind: Trial\nmetadata: { name: one }\nstatus: { verdict: good }\n";
         team.kubectl.apply_text(trial).map(|_| ()).map_err(|error| error.to_string())
     });
-    says(&team, "trial", "Passing", "Trial/one: status.verdict is good");
+    team.says("trial", "Passing", "Trial/one: status.verdict is good");
     team.done(&["delete", "customresourcedefinition", "trials.later.example"], "");
     team.verdict("trial", "Unknown");
     team.condition_for("pfc/trial", "Ready", "False", "InvalidSpec");
@@ -187,5 +179,5 @@ fn what_the_service_account_may_not_read_is_not_told() {
     let message = team.verdict_for("drill", "Unknown", "Forbidden");
     assert!(message.contains(&format!("service account {}", team.name)) && message.contains("jobs.batch"), "{message}");
     team.run_printed(&message);
-    says(&team, "drill", "Passing", "Job/drill: spec.completions is 1");
+    team.says("drill", "Passing", "Job/drill: spec.completions is 1");
 }

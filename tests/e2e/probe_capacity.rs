@@ -2,7 +2,7 @@
 
 use crate::manifests::check;
 use crate::team::Team;
-use crate::world::{ensure, eventually, shared};
+use crate::world::shared;
 use control_plane::NodeShape;
 use std::path::Path;
 
@@ -36,33 +36,25 @@ fn pod(name: &str, node: &str, requests: &str, init: &str) -> String {
     format!("\n---\napiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec: {{ {spec} }}\n")
 }
 
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
-
 #[test]
 fn room_on_a_node_follows_its_pods() {
     let (team, [node, other]) = with_nodes("room");
     team.apply(&on_one("room", &node, "{ resources: [{ name: cpu, free: 3 }, { name: memory, free: '50%' }] }"));
-    says(&team, "room", "Passing", &format!("Node/{node}: cpu: 4 of 4 free; memory: 8Gi of 8Gi free"));
+    team.says("room", "Passing", &format!("Node/{node}: cpu: 4 of 4 free; memory: 8Gi of 8Gi free"));
     team.apply(&pod("elsewhere", &other, "{ cpu: 4 }", "{}"));
     // The init container needs more than the container.
     team.apply(&pod("busy", &node, "{ cpu: 500m, memory: 1Gi }", "{ cpu: 1500m }"));
-    says(&team, "room", "Failing", &format!("Node/{node}: cpu: 2.5 of 4 free, 3 needed"));
+    team.says("room", "Failing", &format!("Node/{node}: cpu: 2.5 of 4 free, 3 needed"));
     let result = &team.get("pfc", "room")["status"]["results"][0];
     assert_eq!((&result["reason"], &result["value"]), (&"NotEnoughRoom".into(), &"cpu 2.5, memory 7Gi".into()));
     assert_eq!(result["required"], "cpu 3, memory 50%");
 
     // An ended pod holds nothing.
     team.done(&["patch", "pod", "busy", "--subresource=status", "--type=merge", "--patch", r#"{"status":{"phase":"Succeeded"}}"#], "");
-    says(&team, "room", "Passing", &format!("Node/{node}: cpu: 4 of 4 free; memory: 8Gi of 8Gi free"));
+    team.says("room", "Passing", &format!("Node/{node}: cpu: 4 of 4 free; memory: 8Gi of 8Gi free"));
 
     team.world.plane.admin().ok(&["cordon", &node]).unwrap();
-    says(&team, "room", "Failing", &format!("Node/{node}: it is cordoned, so it has no room"));
+    team.says("room", "Failing", &format!("Node/{node}: it is cordoned, so it has no room"));
     team.world.plane.admin().ok(&["delete", "node", &node]).unwrap();
     assert_eq!(team.verdict("room", "Unknown"), ("NoTargets".to_owned(), format!("there is no Node {node}")));
 }
@@ -71,11 +63,11 @@ fn room_on_a_node_follows_its_pods() {
 fn a_device_is_missing_until_the_node_has_it() {
     let (team, [node, _]) = with_nodes("device");
     team.apply(&on_one("gpu", &node, "{ resources: [{ name: nvidia.com/gpu, free: 2 }] }"));
-    says(&team, "gpu", "Failing", &format!("Node/{node}: it has no nvidia.com/gpu, 2 needed"));
+    team.says("gpu", "Failing", &format!("Node/{node}: it has no nvidia.com/gpu, 2 needed"));
     assert_eq!(team.get("pfc", "gpu")["status"]["results"][0]["reason"], "NoSuchResource");
     let patch = r#"{"status":{"capacity":{"nvidia.com/gpu":"2"},"allocatable":{"nvidia.com/gpu":"2"}}}"#;
     team.done(&["patch", "node", &node, "--subresource=status", "--type=merge", "--patch", patch], "");
-    says(&team, "gpu", "Passing", &format!("Node/{node}: nvidia.com/gpu: 2 of 2 free"));
+    team.says("gpu", "Passing", &format!("Node/{node}: nvidia.com/gpu: 2 of 2 free"));
 }
 
 #[test]
@@ -84,12 +76,12 @@ fn room_may_be_asked_of_some_nodes_or_of_all_together() {
     let cpu = |free: &str| format!("{{ resources: [{{ name: cpu, free: {free} }}], scope: Sum }}");
     team.apply(&on_all(&team, "sum", &cpu("7"), ""));
     team.apply(&on_all(&team, "one-node", "{ resources: [{ name: cpu, free: 4 }] }", ", quorum: { minPassing: 1 }"));
-    says(&team, "sum", "Passing", "Nodes: cpu: 8 of 8 free on 2 nodes");
+    team.says("sum", "Passing", "Nodes: cpu: 8 of 8 free on 2 nodes");
     team.apply(&pod("busy", &a, "{ cpu: 2 }", "{}"));
-    says(&team, "sum", "Failing", "Nodes: cpu: 6 of 8 free, 7 needed on 2 nodes");
+    team.says("sum", "Failing", "Nodes: cpu: 6 of 8 free, 7 needed on 2 nodes");
     assert_eq!(team.verdict("one-node", "Passing").0, "QuorumMet");
     team.world.plane.set_node_ready(&b, false).unwrap();
-    says(&team, "sum", "Failing", "Nodes: cpu: 2 of 4 free, 7 needed on 1 of 2 nodes");
+    team.says("sum", "Failing", "Nodes: cpu: 2 of 4 free, 7 needed on 1 of 2 nodes");
     team.verdict("one-node", "Failing");
 }
 

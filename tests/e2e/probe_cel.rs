@@ -2,7 +2,7 @@
 
 use crate::manifests::check;
 use crate::team::Team;
-use crate::world::{ensure, eventually, shared, within};
+use crate::world::{ensure, shared, within};
 use std::time::Duration;
 
 const DEPLOYMENTS: &str = "targets: { apiVersion: apps/v1, kind: Deployment, selector: {} }";
@@ -14,14 +14,6 @@ fn may_read(team: &Team<'_>, resources: &str) {
     team.done(&["create", "rolebinding", "reads", "--role=reads", &account], "");
 }
 
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
-
 #[test]
 fn an_expression_follows_its_targets() {
     let team = shared().team("cel");
@@ -30,13 +22,13 @@ fn an_expression_follows_its_targets() {
     team.apply(&check("replicas", &format!("{{ probe: {{ cel: {probe} }}, {DEPLOYMENTS} }}")));
     team.verdict_for("replicas", "Unknown", "NoTargets");
     team.deployment("web", 2);
-    says(&team, "replicas", "Passing", "Deployment/web: the expression is true");
+    team.says("replicas", "Passing", "Deployment/web: the expression is true");
     assert_eq!(team.get("pfc", "replicas")["status"]["results"][0]["reason"], "ExpressionTrue");
     team.done(&["scale", "deployment", "web", "--replicas=1"], "");
-    says(&team, "replicas", "Failing", "Deployment/web: 1 of 2");
+    team.says("replicas", "Failing", "Deployment/web: 1 of 2");
     assert_eq!(team.get("pfc", "replicas")["status"]["results"][0]["reason"], "ExpressionFalse");
     team.done(&["scale", "deployment", "web", "--replicas=3"], "");
-    says(&team, "replicas", "Passing", "Deployment/web: the expression is true");
+    team.says("replicas", "Passing", "Deployment/web: the expression is true");
     team.done(&["delete", "deployment", "web"], "");
     team.verdict_for("replicas", "Unknown", "NoTargets");
 }
@@ -48,9 +40,9 @@ fn all_targets_at_once_are_one_result() {
     let probe = "{ expression: 'objects.filter(o, o.spec.replicas > 0).size() >= 2', message: fewer than two are scaled up }";
     team.apply(&check("two", &format!("{{ probe: {{ cel: {probe} }}, {DEPLOYMENTS} }}")));
     team.deployment("a", 1);
-    says(&team, "two", "Failing", "Deployment/*: fewer than two are scaled up");
+    team.says("two", "Failing", "Deployment/*: fewer than two are scaled up");
     team.deployment("b", 1);
-    says(&team, "two", "Passing", "Deployment/*: the expression is true");
+    team.says("two", "Passing", "Deployment/*: the expression is true");
     assert_eq!(team.get("pfc", "two")["status"]["summary"]["targets"], 1);
 }
 
@@ -64,8 +56,8 @@ fn time_alone_changes_what_names_it() {
         "settled",
         &format!("{{ probe: {{ cel: {{ expression: \"{expression}\", message: too young }} }}, {DEPLOYMENTS} }}"),
     ));
-    says(&team, "settled", "Failing", "Deployment/web: too young");
-    says(&team, "settled", "Passing", "Deployment/web: the expression is true");
+    team.says("settled", "Failing", "Deployment/web: too young");
+    team.says("settled", "Passing", "Deployment/web: the expression is true");
 }
 
 #[test]
@@ -73,7 +65,7 @@ fn without_targets_there_are_the_time_and_the_parameters() {
     let team = shared().team("alone");
     let probe = "{ expression: 'now.getFullYear(params.zone) >= params.years[0]', params: { zone: Europe/Berlin, years: [2026] } }";
     team.apply(&check("clock", &format!("{{ probe: {{ cel: {probe} }} }}")));
-    says(&team, "clock", "Passing", "expression: the expression is true");
+    team.says("clock", "Passing", "expression: the expression is true");
 }
 
 #[test]
@@ -97,7 +89,7 @@ fn what_has_no_value_is_unknown_and_says_why() {
         ),
     ] {
         team.apply(&check(name, &format!("{{ probe: {{ cel: {{ expression: \"{expression}\" }} }}, {DEPLOYMENTS} }}")));
-        says(&team, name, "Unknown", message);
+        team.says(name, "Unknown", message);
         assert_eq!(team.get("pfc", name)["status"]["results"][0]["reason"], reason, "{name}");
     }
 }
@@ -131,7 +123,7 @@ fn what_the_service_account_may_not_read_no_expression_tells() {
     let message = team.verdict_for("curious", "Unknown", "Forbidden");
     assert!(message.contains(&format!("service account {}", team.name)) && message.contains("may not"), "{message}");
     team.run_printed(&message);
-    says(&team, "curious", "Failing", "Deployment/web: 1");
+    team.says("curious", "Failing", "Deployment/web: 1");
 }
 
 /// A tenant's bombs are their own checks' affair: another namespace's check goes on following its Deployment.
@@ -143,7 +135,7 @@ fn a_bomb_costs_its_author_an_unknown_and_nobody_else_anything() {
     innocent.deployment("web", 2);
     innocent
         .apply(&check("web", &format!("{{ probe: {{ cel: {{ expression: 'object.status.availableReplicas == 2' }} }}, {DEPLOYMENTS} }}")));
-    says(&innocent, "web", "Passing", "Deployment/web: the expression is true");
+    innocent.says("web", "Passing", "Deployment/web: the expression is true");
 
     bomber.deployment("fuse", 1);
     let doubling = format!("[string(now)]{}.exists(x, x == '')", ".map(x, x + x)".repeat(26));
@@ -172,6 +164,6 @@ fn a_bomb_costs_its_author_an_unknown_and_nobody_else_anything() {
             ensure(object["status"]["verdict"] != "Passing", || object["status"].to_string())
         });
         innocent.run_pods("web");
-        says(&innocent, "web", "Passing", "Deployment/web: the expression is true");
+        innocent.says("web", "Passing", "Deployment/web: the expression is true");
     }
 }

@@ -1,8 +1,7 @@
 //! Checks of disruption budgets.
 
 use crate::manifests::check;
-use crate::team::Team;
-use crate::world::{ensure, eventually, shared};
+use crate::world::shared;
 use std::path::Path;
 
 fn budget_check(name: &str, probe: &str, kind: &str, target: &str) -> String {
@@ -10,14 +9,6 @@ fn budget_check(name: &str, probe: &str, kind: &str, target: &str) -> String {
 }
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1, kind: Deployment";
-
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
 
 #[test]
 fn a_budget_is_asked_for_made_and_followed() {
@@ -27,23 +18,23 @@ fn a_budget_is_asked_for_made_and_followed() {
     assert_eq!(team.verdict_for("may-go", "Unknown", "NoTargets"), format!("there is no Deployment web in namespace {}", team.name));
     team.deployment("web", 3);
     let command = format!("kubectl -n {} create pdb web --selector=app=web --max-unavailable=1", team.name);
-    says(&team, "may-go", "Failing", &format!("Deployment/web: no PodDisruptionBudget covers its pods; add one: {command}"));
-    says(&team, "if-any", "Passing", "Deployment/web: no PodDisruptionBudget limits its disruptions");
+    team.says("may-go", "Failing", &format!("Deployment/web: no PodDisruptionBudget covers its pods; add one: {command}"));
+    team.says("if-any", "Passing", "Deployment/web: no PodDisruptionBudget limits its disruptions");
     // As it is printed.
     let args: Vec<&str> = command.split_whitespace().skip(1).collect();
     team.world.plane.admin().ok(&args).unwrap();
-    says(&team, "may-go", "Passing", "Deployment/web: PodDisruptionBudget web allows 1 disruption (3 of 3 pods healthy, 2 must be)");
+    team.says("may-go", "Passing", "Deployment/web: PodDisruptionBudget web allows 1 disruption (3 of 3 pods healthy, 2 must be)");
 
     team.break_pods("web");
     let none = "Deployment/web: PodDisruptionBudget web allows 0 disruptions (0 of 3 pods healthy, 2 must be), 1 needed";
-    says(&team, "may-go", "Failing", none);
+    team.says("may-go", "Failing", none);
     assert_eq!(team.get("pfc", "may-go")["status"]["results"][0]["reason"], "TooFewDisruptionsAllowed");
     team.run_pods("web");
     team.verdict("may-go", "Passing");
 
     team.done(&["create", "pdb", "all", "--selector=app", "--min-available=1"], "");
     let several = "Deployment/web: 2 PodDisruptionBudgets cover its pods, so none can be evicted; keep one of: all, web";
-    says(&team, "may-go", "Failing", several);
+    team.says("may-go", "Failing", several);
     team.done(&["delete", "pdb", "all"], "");
     team.verdict("may-go", "Passing");
 }

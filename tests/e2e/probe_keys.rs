@@ -12,14 +12,6 @@ fn keys(name: &str, probe: &str) -> String {
     check(name, &format!("{{ {BRISK}, probe: {{ keys: {probe} }} }}"))
 }
 
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
-
 /// Runs what the check prints until it is no longer forbidden.
 #[track_caller]
 fn grant(team: &Team<'_>, check: &str) {
@@ -41,22 +33,22 @@ fn a_config_map_must_have_its_keys() {
     team.apply(&keys("configured", "{ configMap: ledger, keys: [url, region] }"));
     team.apply(&keys("any", "{ configMap: ledger }"));
     let missing = format!("ConfigMap/ledger: there is no ConfigMap ledger in namespace {}", team.name);
-    says(&team, "configured", "Failing", &missing);
+    team.says("configured", "Failing", &missing);
     assert_eq!(team.get("pfc", "configured")["status"]["results"][0]["reason"], "ObjectMissing");
     team.done(&["create", "configmap", "ledger", "--from-literal=region="], "");
-    says(&team, "configured", "Failing", "ConfigMap/ledger: it has no key url; empty: region");
-    says(&team, "any", "Failing", "ConfigMap/ledger: it has no key with a value");
+    team.says("configured", "Failing", "ConfigMap/ledger: it has no key url; empty: region");
+    team.says("any", "Failing", "ConfigMap/ledger: it has no key with a value");
     team.done(&["patch", "configmap", "ledger", "--type=merge", "--patch", r#"{"data":{"url":"postgres://ledger"}}"#], "");
-    says(&team, "configured", "Failing", "ConfigMap/ledger: empty: region");
-    says(&team, "any", "Passing", "ConfigMap/ledger: it has a key with a value");
+    team.says("configured", "Failing", "ConfigMap/ledger: empty: region");
+    team.says("any", "Passing", "ConfigMap/ledger: it has a key with a value");
     // A value of bytes that are no text is a value as well.
     team.done(
         &["patch", "configmap", "ledger", "--type=merge", "--patch", r#"{"data":{"region":null},"binaryData":{"region":"/w=="}}"#],
         "",
     );
-    says(&team, "configured", "Passing", "ConfigMap/ledger: 2/2 keys with a value");
+    team.says("configured", "Passing", "ConfigMap/ledger: 2/2 keys with a value");
     team.done(&["delete", "configmap", "ledger"], "");
-    says(&team, "configured", "Failing", &missing);
+    team.says("configured", "Failing", &missing);
 }
 
 #[test]
@@ -68,17 +60,17 @@ fn a_secret_is_looked_at_after_the_printed_commands_and_its_values_go_nowhere() 
     let message = team.verdict_for("credentials", "Unknown", "Forbidden");
     assert!(message.contains("grant it: kubectl -n "), "{message}");
     grant(&team, "credentials");
-    says(&team, "credentials", "Failing", &format!("Secret/db-credentials: there is no Secret db-credentials in namespace {}", team.name));
+    team.says("credentials", "Failing", &format!("Secret/db-credentials: there is no Secret db-credentials in namespace {}", team.name));
     team.done(
         &["create", "secret", "generic", "db-credentials", &format!("--from-literal=username={value}"), "--from-literal=password="],
         "",
     );
-    says(&team, "credentials", "Failing", "Secret/db-credentials: empty: password");
+    team.says("credentials", "Failing", "Secret/db-credentials: empty: password");
     let patch = format!(r#"{{"stringData":{{"password":"{value}"}}}}"#);
     team.done(&["patch", "secret", "db-credentials", "--type=merge", "--patch", &patch], "");
-    says(&team, "credentials", "Passing", "Secret/db-credentials: 2/2 keys with a value");
+    team.says("credentials", "Passing", "Secret/db-credentials: 2/2 keys with a value");
     team.done(&["patch", "secret", "db-credentials", "--type=json", "--patch", r#"[{"op":"remove","path":"/data/username"}]"#], "");
-    says(&team, "credentials", "Failing", "Secret/db-credentials: it has no key username");
+    team.says("credentials", "Failing", "Secret/db-credentials: it has no key username");
     let encoded = team.get("secret", "db-credentials")["data"]["password"].as_str().unwrap().to_owned();
     let check = team.get("pfc", "credentials").to_string();
     let events = format!("{:?}", team.events("PreflightCheck", "credentials"));

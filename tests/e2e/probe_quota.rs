@@ -1,38 +1,29 @@
 //! Checks of what quotas leave.
 
 use crate::manifests::check;
-use crate::team::Team;
-use crate::world::{ensure, eventually, shared};
+use crate::world::shared;
 use std::path::Path;
 
 fn quota_check(name: &str, probe: &str) -> String {
     check(name, &format!("{{ probe: {{ quota: {probe} }} }}"))
 }
 
-#[track_caller]
-fn says(team: &Team<'_>, check: &str, verdict: &str, message: &str) {
-    eventually(message, || {
-        let (_, found) = team.verdict(check, verdict);
-        ensure(found == message, || found.clone())
-    });
-}
-
 #[test]
 fn what_a_quota_leaves_follows_its_use() {
     let team = shared().team("quota");
     team.apply(&quota_check("room", "{ resources: [{ name: pods, free: 2 }] }"));
-    says(&team, "room", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
+    team.says("room", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
     assert_eq!(team.get("pfc", "room")["status"]["results"][0]["reason"], "Unlimited");
     team.done(&["create", "quota", "budget", "--hard=pods=3"], "");
-    says(&team, "room", "Passing", "ResourceQuota/budget: pods: 3 of 3 free");
+    team.says("room", "Passing", "ResourceQuota/budget: pods: 3 of 3 free");
     team.deployment("web", 2);
-    says(&team, "room", "Failing", "ResourceQuota/budget: pods: 1 of 3 free, 2 needed");
+    team.says("room", "Failing", "ResourceQuota/budget: pods: 1 of 3 free, 2 needed");
     let result = &team.get("pfc", "room")["status"]["results"][0];
     assert_eq!((&result["reason"], &result["value"]), (&"NotEnoughRoom".into(), &"pods 1".into()));
     team.done(&["patch", "quota", "budget", "--type=merge", "--patch", r#"{"spec":{"hard":{"pods":"4"}}}"#], "");
-    says(&team, "room", "Passing", "ResourceQuota/budget: pods: 2 of 4 free");
+    team.says("room", "Passing", "ResourceQuota/budget: pods: 2 of 4 free");
     team.done(&["delete", "quota", "budget"], "");
-    says(&team, "room", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
+    team.says("room", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
 }
 
 #[test]
@@ -43,7 +34,7 @@ fn a_quota_that_is_named_must_be_there() {
     team.done(&["create", "quota", "other", "--hard=configmaps=1"], "");
     team.done(&["create", "quota", "budget", "--hard=configmaps=100"], "");
     // The namespace's root certificates are one.
-    says(&team, "room", "Passing", "ResourceQuota/budget: configmaps: 99 of 100 free");
+    team.says("room", "Passing", "ResourceQuota/budget: configmaps: 99 of 100 free");
 }
 
 #[test]
@@ -63,8 +54,8 @@ fn quotas_with_scopes_may_be_ignored() {
     );
     team.apply(&quota_check("counted", "{ resources: [{ name: pods, free: 2 }] }"));
     team.apply(&quota_check("ignored", "{ scoped: Ignored, resources: [{ name: pods, free: 2 }] }"));
-    says(&team, "counted", "Failing", "ResourceQuota/jobs: pods: 1 of 1 free, 2 needed");
-    says(&team, "ignored", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
+    team.says("counted", "Failing", "ResourceQuota/jobs: pods: 1 of 1 free, 2 needed");
+    team.says("ignored", "Passing", &format!("Namespace/{}: no ResourceQuota limits pods", team.name));
 }
 
 #[test]
@@ -78,5 +69,5 @@ fn an_account_that_may_not_read_quotas_is_forbidden() {
 fn the_example_works() {
     let team = shared().team("example");
     team.kubectl.apply(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/probes/quota.yaml")).unwrap();
-    says(&team, "quota-leaves-room", "Passing", &format!("Namespace/{}: no ResourceQuota limits requests.cpu, pods", team.name));
+    team.says("quota-leaves-room", "Passing", &format!("Namespace/{}: no ResourceQuota limits requests.cpu, pods", team.name));
 }

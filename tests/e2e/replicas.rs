@@ -35,20 +35,26 @@ struct Replicas {
     proxy: Proxy,
 }
 
+/// A control plane with two operators behind one Service.
+pub fn two_operators() -> (ControlPlane, Vec<Operator>, Splitter) {
+    let plane = ControlPlane::start_with(&Options::default()).unwrap();
+    plane.install_crds(&other_projects()).unwrap();
+    let installation = Installation::apply(&plane, &manifest()).unwrap();
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let addresses = [free(), free()];
+    let service = Splitter::start(installation.service_address(), addresses.to_vec()).unwrap();
+    let replica = |n: usize| {
+        let mut options = options(&[]);
+        options.extra_env.push(("HOSTNAME".to_owned(), format!("replica-{n}")));
+        Operator::replica(&plane, &installation, &options, addresses[n]).unwrap()
+    };
+    let operators = vec![replica(0), replica(1)];
+    (plane, operators, service)
+}
+
 impl Replicas {
     fn start() -> Replicas {
-        let plane = ControlPlane::start_with(&Options::default()).unwrap();
-        plane.install_crds(&other_projects()).unwrap();
-        let installation = Installation::apply(&plane, &manifest()).unwrap();
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let addresses = [free(), free()];
-        let service = Splitter::start(installation.service_address(), addresses.to_vec()).unwrap();
-        let replica = |n: usize| {
-            let mut options = options(&[]);
-            options.extra_env.push(("HOSTNAME".to_owned(), format!("replica-{n}")));
-            Operator::replica(&plane, &installation, &options, addresses[n]).unwrap()
-        };
-        let operators = vec![replica(0), replica(1)];
+        let (plane, operators, service) = two_operators();
         let proxy = Proxy::start(&plane);
         // kubectl remembers which kinds there are, and there are more now than when it first asked.
         plane.admin().ok(&["api-resources", "--cached=false"]).unwrap();

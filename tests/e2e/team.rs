@@ -143,6 +143,15 @@ impl<'w> Team<'w> {
         })
     }
 
+    /// Waits until a check has a verdict and says just this.
+    #[track_caller]
+    pub fn says(&self, check: &str, verdict: &str, message: &str) {
+        eventually(message, || {
+            let (_, found) = self.verdict(check, verdict);
+            ensure(found == message, || found.clone())
+        });
+    }
+
     /// Waits until a condition of an object has a status, for its current generation; its reason and message.
     #[track_caller]
     pub fn condition(&self, object: &str, type_: &str, status: &str) -> (String, String) {
