@@ -199,6 +199,9 @@ pub struct PreflightRunStatus {
     /// The place that the held request may take, if the gate counts places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<RunGrant>,
+    /// Whether nobody waits for it any longer: there was no place, or who asked did not come back for it. Whoever asks again begins anew.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub withdrawn: bool,
     /// The leadership of the operator that last looked whether the held request may have a place: what an earlier one still has on its way is void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<i64>,
@@ -315,7 +318,7 @@ pub struct RunGrant {
     pub since: Time,
     /// Until when it may be used. For as long as what was admitted by it may still be stored, it counts as taken: 75 seconds more.
     pub expires: Time,
-    /// Of an object whose name the API server makes up: the uid of the one that was admitted by it.
+    /// The uid of the object that was admitted by it, or of the request, if that changed an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub used_by: Option<String>,
@@ -331,6 +334,11 @@ fn manifest(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-embedded-resource": true,
         "x-kubernetes-preserve-unknown-fields": true,
     })
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_false(yes: &bool) -> bool {
+    !*yes
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

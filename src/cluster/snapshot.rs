@@ -10,7 +10,7 @@ use crate::core::selector::Selector;
 use crate::core::starts::{Book, Times};
 use crate::core::watched::{Published, WatchKey};
 use crate::telemetry::metrics::Verdicts;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,8 +32,11 @@ struct Parts {
     namespaces_complete: AtomicBool,
     holds: ArcSwap<HeldRuns>,
     watched: ArcSwap<HashMap<WatchKey, Slot<Published>>>,
-    starts: ArcSwap<HashMap<GateKey, Arc<Book>>>,
+    starts: ArcSwapOption<Books>,
 }
+
+/// What is known of the starts of gates.
+pub type Books = HashMap<GateKey, Arc<Book>>;
 
 /// Where one thing is, swapped whole.
 type Slot<T> = Arc<ArcSwap<T>>;
@@ -142,8 +145,13 @@ impl Snapshot {
     }
 
     /// Publishes what is known of the starts of all gates whose checks count them.
-    pub fn publish_starts(&self, books: HashMap<GateKey, Arc<Book>>) {
-        self.0.starts.store(Arc::new(books));
+    pub fn publish_starts(&self, books: Books) {
+        self.0.starts.store(Some(Arc::new(books)));
+    }
+
+    /// What is known of the starts of all gates whose checks count them; `None`: it is not known yet which these are.
+    pub fn starts(&self) -> Option<Arc<Books>> {
+        self.0.starts.load_full()
     }
 
     /// Publishes the gates.
@@ -251,7 +259,7 @@ impl World for Snapshot {
     }
 
     fn starts(&self, gate: &GateKey) -> Option<Arc<Book>> {
-        self.0.starts.load().get(gate).cloned()
+        self.0.starts.load().as_ref()?.get(gate).cloned()
     }
 
     fn times(&self, now: Timestamp) -> Option<Times> {

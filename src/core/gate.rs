@@ -15,7 +15,7 @@ mod wish;
 
 pub use cause::{Cause, CauseKind, OWN_SPEC, seconds};
 pub use facts::{CheckFact, CheckFacts};
-pub use hold::{Digest, Held, Hold, HoldKey, Holds, MAX_HELD_BYTES, NoHolds, Outcome, hold_key};
+pub use hold::{Digest, Held, Hold, HoldKey, Holds, MAX_HELD_BYTES, NoHolds, Outcome, hold_key, waits};
 pub use judge::{Judgement, Passed, Skipped, judge};
 pub use of_request::{Ask, OfRequest, Unknown, World};
 pub use request::{Request, Resource, User};

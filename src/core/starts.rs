@@ -6,6 +6,8 @@
 //!
 //! - A grant may be used for [`USABLE`]. It counts as a place for [`STORED_WITHIN`] longer, because what was admitted by it may still be stored so
 //!   late: the API server gives a request a minute, of which its other webhooks may take all.
+//! - The replica that held the request gives back what was not used in time: it alone can know that. Then it counts no more, and another may have it.
+//! - Who is refused because there is no place does not come back for one: the leader withdraws the run, or the next free place would be kept for nobody.
 //! - It counts no more once its object is seen, because then the object itself counts, or is over.
 //! - It is used once, at the replica that held the request, which remembers that and tells the run of which object. That a name is its own does not
 //!   make more of it safe: what is deleted can be made again under the same name, after its place was given to another.
@@ -20,7 +22,7 @@ mod life;
 mod limit;
 
 pub use book::{Aim, Book, Past, PastStart, Place, Started, Subject, Targets, UseOnce};
-pub use granter::{Act, Granter, RunKey, RunView, Written};
+pub use granter::{Act, Granter, Room, RunKey, RunView, Written};
 pub use life::{Life, life};
 pub use limit::{Asking, Finding, Limit, Per, Since, find};
 

@@ -5,6 +5,7 @@ use super::plan::Outbound;
 use crate::core::gate::Ask;
 use crate::core::observation::{NO_DATA, Observation, PANIC};
 use crate::core::selector::Selector;
+use crate::core::starts::Limit;
 use crate::core::touch::{Cluster, Touch};
 use crate::core::verdict::Standing;
 use futures::future::BoxFuture;
@@ -29,9 +30,9 @@ pub trait LiveProbe: fmt::Debug + Send + Sync {
     fn per_request(&self) -> bool {
         false
     }
-    /// Whether it asks what the gate has admitted.
-    fn counts_starts(&self) -> bool {
-        false
+    /// The limit of starts that it is, if it asks what the gate has admitted.
+    fn limit(&self) -> Option<Limit> {
+        None
     }
     /// Of which kinds (apiVersion and kind) its targets are where they are the gated object's own and `targets` names no kind; none: it must.
     fn touched_kinds(&self) -> &'static [(&'static str, &'static str)] {

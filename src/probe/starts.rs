@@ -52,8 +52,8 @@ impl LiveProbe for StartLimit {
         true
     }
 
-    fn counts_starts(&self) -> bool {
-        true
+    fn limit(&self) -> Option<Limit> {
+        Some(self.0)
     }
 
     fn observe(&self, _look: &Look<'_>) -> Vec<Observation> {

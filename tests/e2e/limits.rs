@@ -102,6 +102,21 @@ fn an_account_that_cannot_wait_is_refused_and_told_why() {
 }
 
 #[test]
+fn a_place_that_nobody_comes_back_for_is_free_again() {
+    let team = team();
+    in_force(&team.kubectl, "concurrency: { max: 1 }", 1);
+    let args = ["create", "-f", "-", "--as=system:serviceaccount:default:default", "--as-group=system:masters"];
+    let refused = team.refused(&args, &named("never-again"));
+    assert!(refused.contains("there is a place"), "{refused}");
+    let run = || team.kubectl.json(&["get", "preflightruns"]).unwrap()["items"][0]["status"].clone();
+    eventually("the place to be kept", || ensure(run()["grant"]["since"].is_string(), || run().to_string()));
+    let refused = team.create_refused(&named("another"));
+    assert!(refused.contains("1 of 1 places for starts are taken: 1 just admitted"), "{refused}");
+    within(Duration::from_secs(40), "the place to be given back", || ensure(run()["withdrawn"] == true, || run().to_string()));
+    team.create(&named("another"));
+}
+
+#[test]
 fn a_cooldown_says_how_long_it_lasts_and_ends() {
     let team = team();
     in_force(&team.kubectl, "cooldown: { seconds: 8 }", 1);
@@ -112,6 +127,9 @@ fn a_cooldown_says_how_long_it_lasts_and_ends() {
         let output = team.kubectl.run_with_input(&["create", "-f", "-"], &named("second")).unwrap();
         ensure(output.code == 0, || output.stderr.clone())
     });
+    // Neither deleting what was started nor the run that it was started by opens it again.
+    team.done(&["delete", "podchaos", "second"], "");
+    team.done(&["delete", "preflightruns", "--all"], "");
     let refused = team.create_refused(&named("third"));
     assert!(refused.contains("are left"), "{refused}");
 }

@@ -8,6 +8,7 @@ use crate::cluster::snapshot::Labels;
 use crate::core::gate::{Ask, OfRequest};
 use crate::core::observation::{NO_DATA, NOT_FOUND, Observation, Outcome};
 use crate::core::selector::Selector;
+use crate::core::starts::Limit;
 use crate::core::text::single_line;
 use crate::core::touch::{self, Cluster, Gated, Touch, Untold, Workload, resolve, resolve_nodes};
 use crate::core::verdict::{Evaluation, Settings, State, settle};
@@ -179,8 +180,8 @@ impl OfRequest for PerRequest {
         settle(&self.settings, &before, self.evaluate(ask), Duration::ZERO, ask.now)
     }
 
-    fn counts_starts(&self) -> bool {
-        self.probe.counts_starts()
+    fn limit(&self) -> Option<Limit> {
+        self.probe.limit()
     }
 }
 

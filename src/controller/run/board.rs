@@ -4,6 +4,7 @@
 
 use super::super::check::{Answer, CheckKey, Ticket};
 use crate::api::{GateKind, PreflightRun, PreflightRunSpec, PreflightRunStatus, RunVerdict, conditions::passing};
+use crate::cluster::snapshot::Books;
 use crate::cluster::watch::Change;
 use crate::core::freshness::{self, Revision};
 use crate::core::gate::{CheckFacts, Gate, GateKey, Held};
@@ -11,6 +12,7 @@ use crate::core::run::keep::{Finished, collect, too_many};
 use crate::core::run::report::refused;
 use crate::core::run::select::{Invalid, select};
 use crate::core::run::{CheckId, End, Found, Run};
+use crate::core::starts::STORED_WITHIN;
 use crate::core::verdict::Standing;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -19,6 +21,9 @@ use std::sync::Arc;
 
 /// How often the status of a run that goes on is written at most, and how soon a write that failed is tried again.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// For how long after its time a request may still come back, and clocks may differ.
+const COMES_BACK: SignedDuration = SignedDuration::from_secs(30);
 
 /// Which run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +40,8 @@ pub struct Leader<'a> {
     pub facts: &'a dyn CheckFacts,
     /// The gates, once all are known.
     pub gates: Option<&'a [Arc<Gate>]>,
+    /// What is known of the starts of gates that count them, once these are known.
+    pub starts: Option<&'a Books>,
 }
 
 /// What to do.
@@ -129,6 +136,20 @@ impl Entry {
         Some(GateKey { namespace, name: reference.name.clone() })
     }
 
+    /// Whether a request may still come back for it, or the ledger of starts needs it.
+    fn is_needed(&self, gate: &GateKey, leader: &Leader<'_>, now: Timestamp) -> bool {
+        if self.spec.digest.is_none() || self.status.withdrawn {
+            return false;
+        }
+        let before = |at: Timestamp, wait: SignedDuration| at.saturating_add(wait).is_ok_and(|until| now < until);
+        let Some(grant) = &self.status.grant else {
+            return before(self.created, SignedDuration::from_secs(i64::from(self.spec.deadline_seconds)) + COMES_BACK);
+        };
+        let book = leader.starts.map(|books| books.get(gate));
+        before(grant.expires.0, STORED_WITHIN + COMES_BACK)
+            || book.is_none_or(|book| book.is_some_and(|book| book.needs(&self.uid, grant.used_by.as_deref(), now)))
+    }
+
     fn trigger(&self) -> &'static str {
         match (&self.spec.digest, &self.spec.scheduled_time) {
             (Some(_), _) => "held",
@@ -143,13 +164,15 @@ impl Board {
     pub fn held(&self) -> impl Iterator<Item = (RunKey, Held)> {
         self.runs.iter().filter(|(_, entry)| entry.spec.digest.is_some()).map(|(key, entry)| {
             let run = format!("{}/{}", key.namespace, key.name);
-            (key.clone(), Held { run, since: entry.created, ended: entry.status.verdict.filter(|_| entry.is_over()) })
+            let place = entry.status.grant.as_ref().filter(|grant| grant.used_by.is_none());
+            let (ended, withdrawn) = (entry.status.verdict.filter(|_| entry.is_over()), entry.status.withdrawn);
+            (key.clone(), Held { run, since: entry.created, ended, place_until: place.map(|grant| grant.expires.0), withdrawn })
         })
     }
 
     /// The uid of a run that is of another wait than one that begins now, and in its way.
     pub fn in_the_way(&self, key: &RunKey) -> Option<&str> {
-        self.runs.get(key).filter(|entry| entry.is_over()).map(|entry| entry.uid.as_str())
+        self.runs.get(key).filter(|entry| entry.is_over() || entry.status.withdrawn).map(|entry| entry.uid.as_str())
     }
 
     /// Takes in what happened to runs.
@@ -253,7 +276,7 @@ impl Board {
                 }
             }
         }
-        self.collect(&mut output, now);
+        self.collect(leader, &mut output, now);
         output
     }
 
@@ -310,14 +333,16 @@ impl Board {
         output.writes.push((key.clone(), self.numbers, Box::new(wanted), entry.revision));
     }
 
-    fn collect(&mut self, output: &mut Output, now: Timestamp) {
+    fn collect(&mut self, leader: &Leader<'_>, output: &mut Output, now: Timestamp) {
         let finished: Vec<Finished<RunKey>> = self
             .runs
             .iter()
             .filter_map(|(key, entry)| {
                 let completed = entry.status.completion_time.as_ref()?.0;
-                let group = (key.namespace.clone(), entry.gate(&key.namespace).map(|gate| gate.to_string()));
-                Some(Finished { key: key.clone(), group, completed, ttl_seconds: entry.spec.ttl_seconds_after_finished })
+                let gate = entry.gate(&key.namespace);
+                let needed = gate.as_ref().is_some_and(|gate| entry.is_needed(gate, leader, now));
+                let group = (key.namespace.clone(), gate.map(|gate| gate.to_string()));
+                Some(Finished { key: key.clone(), group, completed, ttl_seconds: entry.spec.ttl_seconds_after_finished, needed })
             })
             .collect();
         let (gone, again) = collect(&finished, now);

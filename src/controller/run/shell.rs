@@ -191,7 +191,8 @@ impl Shell {
     fn look(&mut self) {
         let now = clock::now();
         let (facts, gates) = (self.context.snapshot.checks(), self.context.snapshot.gates());
-        let leader = Leader { facts: &facts, gates: gates.complete.then_some(gates.all.as_slice()) };
+        let starts = self.context.snapshot.starts();
+        let leader = Leader { facts: &facts, gates: gates.complete.then_some(gates.all.as_slice()), starts: starts.as_deref() };
         let leads = self.context.role.borrow_and_update().leadership().is_some();
         let output = self.board.look(leads.then_some(&leader), now);
         let next = if leads && gates.complete {

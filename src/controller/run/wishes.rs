@@ -45,7 +45,7 @@ impl Wishes {
         let mut all: HashMap<String, Held> = HashMap::new();
         for (name, local) in &self.0 {
             let run = format!("{}/{}", local.run.namespace, local.run.name);
-            all.insert(name.clone(), Held { run, since: local.since, ended: None });
+            all.insert(name.clone(), Held { run, since: local.since, ended: None, place_until: None, withdrawn: false });
         }
         for (key, held) in seen {
             let newer = |local: &Held| local.since.duration_since(held.since) > SAME_WAIT;

@@ -1,16 +1,17 @@
 //! The leader's part: asks the gate itself whether a held request would pass if it had a place, and writes the grant.
 
-use super::ledger::{Held, Ledger};
+use super::ledger::{Counted, Held, Ledger};
 use super::overlay::Overlay;
-use crate::api::{Operation, PreflightRun};
+use crate::api::{Operation, PreflightRun, Response};
 use crate::clock;
 use crate::cluster::amend::{Amended, amend};
 use crate::cluster::apply::ObjectRef;
 use crate::cluster::lease::Leadership;
-use crate::cluster::snapshot::{Facts, Snapshot};
+use crate::cluster::snapshot::{Books, Facts, Snapshot};
 use crate::core::expr::Bindings;
-use crate::core::gate::{Ask, CheckFacts, CheckNamespace, Gate, GateKey, OfRequest, Request, User, Which};
-use crate::core::starts::{Act, Book, Granter, Place, RunKey, RunView, Times, USABLE, Written};
+use crate::core::gate::{Ask, CheckFacts, CheckNamespace, Gate, GateKey, OfRequest, Request, User, Which, waits};
+use crate::core::starts::{Act, Granter, Place, Room, RunKey, RunView, Times, USABLE, Written};
+use crate::core::verdict::Verdict;
 use crate::telemetry::metrics::Metrics;
 use futures::FutureExt;
 use futures::StreamExt;
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For how long after its time a request that was held may still come back.
+/// For how long after its time a request of an account that does not wait may still come back.
 const AFTERWARDS: SignedDuration = SignedDuration::from_secs(30);
 /// How long it is until a write is tried again of which nobody knows what came of it.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -70,6 +71,7 @@ impl Granting {
                     version,
                     json!({ "grant": { "since": Time(since), "expires": Time(until), "usedBy": null }, "term": self.leadership.term }),
                 ),
+                Act::Withdraw(key, version) => (key, version, json!({ "withdrawn": true, "term": self.leadership.term })),
                 Act::Fence(key, version) => (key, version, json!({ "term": self.leadership.term })),
             };
             let Some(held) = seen.ledger.runs().get(&key) else { continue };
@@ -105,8 +107,8 @@ async fn write(
 /// What the leader looks at.
 pub(super) struct Seen<'a> {
     pub(super) ledger: &'a Ledger,
-    pub(super) gates: &'a HashMap<GateKey, Arc<Gate>>,
-    pub(super) books: &'a HashMap<GateKey, Arc<Book>>,
+    pub(super) gates: &'a HashMap<GateKey, Counted>,
+    pub(super) books: &'a Books,
     pub(super) snapshot: &'a Snapshot,
     pub(super) facts: &'a Facts,
     pub(super) times: Times,
@@ -115,14 +117,15 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     fn view(&self, held: &Held) -> RunView {
-        let gate = self.gates.get(&held.gate);
+        let gate = self.gates.get(&held.gate).map(|counted| &counted.gate);
         let seconds = gate.map_or(SignedDuration::ZERO, |gate| SignedDuration::from_secs(i64::from(gate.hold_seconds)));
-        let comes_back = self.times.earliest.duration_since(held.made) < seconds.saturating_add(AFTERWARDS);
-        let usable = held.granted && held.place.usable(self.times);
+        // Who waits has an answer when the time is over, and comes back no more; who does not wait tries again at leisure.
+        let patience = if waits(&held.place.requester) { seconds } else { seconds.saturating_add(AFTERWARDS) };
+        let comes_back = self.times.earliest.duration_since(held.made) < patience;
         RunView {
             version: held.version.clone(),
             place: held.place.clone(),
-            waits: gate.is_some() && comes_back && !usable && !held.cancelled && held.place.used_by.is_none() && held.evaluated,
+            waits: gate.is_some() && comes_back && !held.granted && !held.place.withdrawn && !held.cancelled && held.evaluated,
             // Clients come back more rarely the longer they wait; see `core::gate::hold`.
             usable: USABLE.max(SignedDuration::from_secs(seconds.as_secs() / 6).saturating_add(LATE)),
             made: held.made,
@@ -131,9 +134,11 @@ impl Seen<'_> {
 
     /// Whether every check of the gate that counts starts has room for this one, given places that are not in its book yet. What else the gate requires was
     /// evaluated, and is judged again when the request comes back.
-    fn room(&self, key: &RunKey, also: &[Place]) -> bool {
-        let Some(held) = self.ledger.runs().get(key) else { return false };
-        let (Some(gate), Some(book)) = (self.gates.get(&held.gate), self.books.get(&held.gate)) else { return false };
+    fn room(&self, key: &RunKey, also: &[Place]) -> Room {
+        let Some(held) = self.ledger.runs().get(key) else { return Room::NotYet };
+        let (Some(Counted { gate, .. }), Some(book)) = (self.gates.get(&held.gate), self.books.get(&held.gate)) else {
+            return Room::NotYet;
+        };
         let mut book = book.with(also.iter().filter(|place| self.is_of(place, &held.gate)).cloned(), self.times);
         book.places.retain(|place| place.run != *key);
         let overlay = Overlay { facts: self.facts, gate: &gate.key, book: Arc::new(book) };
@@ -163,7 +168,12 @@ impl Seen<'_> {
             bindings: &bindings,
         };
         let ask = Ask { request: &request, gate: &gate.key, now: self.now, world: &overlay };
-        counting(gate, namespace, self.facts).iter().all(|check| check.state(&ask).verdict.passes())
+        let verdicts = counting(gate, namespace, self.facts).into_iter().map(|check| check.state(&ask).verdict);
+        match verdicts.min_by_key(|verdict| (verdict.passes(), *verdict != Verdict::Failing)) {
+            Some(Verdict::Failing) if gate.respond.failing == Response::Deny => Room::Never,
+            Some(verdict) if !verdict.passes() => Room::NotYet,
+            _ => Room::Yes,
+        }
     }
 
     fn is_of(&self, place: &Place, gate: &GateKey) -> bool {
@@ -185,5 +195,5 @@ fn counting(gate: &Gate, namespace: Option<&str>, facts: &Facts) -> Vec<Arc<dyn 
             (Some(place), Which::Selected(selector)) => facts.selected(place, selector),
         }
     });
-    found.filter_map(|fact| fact.of_request.clone()).filter(|check| check.counts_starts()).collect()
+    found.filter_map(|fact| fact.of_request.clone()).filter(|check| check.limit().is_some()).collect()
 }

@@ -2,11 +2,11 @@
 
 use super::kinds::{Entry, Kinds};
 use crate::api::{GateKind, PreflightRun, RunGrant};
-use crate::cluster::snapshot::Labels;
+use crate::cluster::snapshot::{Books, Labels};
 use crate::cluster::watch::Change;
 use crate::core::gate::{Gate, GateKey, Resource};
 use crate::core::starts::{Aim, Book, Life, Past, PastStart, Place, RunKey, Started, Subject, Times, UseOnce};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// How many starts are remembered of a gate besides what still exists.
 const MAX_PAST: usize = 256;
+/// How many runs are remembered that were deleted.
+const MAX_GONE: usize = 1024;
 
 /// A run for a held request.
 #[derive(Debug)]
@@ -32,23 +34,40 @@ pub(super) struct Held {
     pub(super) kind: Arc<str>,
 }
 
+/// A gate whose checks count starts.
+pub(super) struct Counted {
+    pub(super) gate: Arc<Gate>,
+    /// The longest time that one of them wants between starts.
+    pub(super) longest_wait: SignedDuration,
+}
+
 /// What is known of the runs of held requests.
 pub(super) struct Ledger {
     replica: Arc<str>,
     runs: BTreeMap<RunKey, Held>,
-    /// Places of runs that are gone: they count until they end.
-    gone: Vec<(GateKey, Place)>,
+    /// Runs with places that were deleted: they count until they end, and are remembered by who saw them.
+    gone: BTreeMap<RunKey, Held>,
     /// Whether all runs were read.
     pub(super) read: bool,
     /// Since when this replica has seen what comes of grants.
     began: Option<Timestamp>,
     /// Of which grants the objects were seen, and when they last ran.
     witnessed: BTreeMap<RunKey, Timestamp>,
+    /// Which version of a run a write replaces that gives its place back.
+    returning: BTreeMap<RunKey, Arc<str>>,
 }
 
 impl Ledger {
     pub(super) fn new(replica: Arc<str>) -> Self {
-        Self { replica, runs: BTreeMap::new(), gone: Vec::new(), read: false, began: None, witnessed: BTreeMap::new() }
+        Self {
+            replica,
+            runs: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            read: false,
+            began: None,
+            witnessed: BTreeMap::new(),
+            returning: BTreeMap::new(),
+        }
     }
 
     pub(super) fn runs(&self) -> &BTreeMap<RunKey, Held> {
@@ -78,8 +97,12 @@ impl Ledger {
     }
 
     fn forget(&mut self, key: &RunKey) {
-        if let Some(held) = self.runs.remove(key).filter(|held| held.granted) {
-            self.gone.push((held.gate, held.place));
+        if let Some(held) = self.runs.remove(key).filter(|held| held.granted && !held.place.withdrawn) {
+            self.gone.insert(key.clone(), held);
+        }
+        while self.gone.len() > MAX_GONE {
+            let oldest = self.gone.iter().min_by_key(|(_, held)| held.place.since).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.gone.remove(&key));
         }
     }
 
@@ -97,9 +120,26 @@ impl Ledger {
         own.filter_map(|held| held.place.once.used_by().map(|uid| (held, uid)))
     }
 
-    /// Forgets places that ended.
-    pub(super) fn tidy(&mut self, times: Times) {
-        self.gone.retain(|(_, place)| place.pending(times));
+    /// Grants of this replica that nobody used in time, each told once for a version of its run.
+    pub(super) fn give_back(&mut self, times: Times) -> Vec<&Held> {
+        let mut given = Vec::new();
+        self.returning.retain(|run, _| self.runs.contains_key(run));
+        for (key, held) in self.runs.iter().filter(|(_, held)| held.granted && held.place.replica == self.replica) {
+            let place = &held.place;
+            let told = self.returning.get(key) == Some(&held.version);
+            if !told && place.used_by.is_none() && place.lapsed(times) && place.once.give_back() {
+                self.returning.insert(key.clone(), held.version.clone());
+                given.push(held);
+            }
+        }
+        given
+    }
+
+    /// Forgets runs that are gone and tell nothing more.
+    pub(super) fn tidy(&mut self, books: &Books, times: Times, now: Timestamp) {
+        let needed =
+            |key: &RunKey, held: &Held| books.get(&held.gate).is_some_and(|book| book.needs(key, held.place.used_by.as_deref(), now));
+        self.gone.retain(|key, held| held.place.pending(times) || needed(key, held));
     }
 
     /// Whether a grant of this replica may be used at any moment.
@@ -118,13 +158,16 @@ impl Ledger {
                 *last = now;
             }
         }
-        self.witnessed.retain(|run, _| self.runs.contains_key(run));
+        self.witnessed.retain(|run, _| self.runs.contains_key(run) || self.gone.contains_key(run));
     }
 
     /// What a run with a grant tells of a start that is seen no more. Of one that was granted before this replica saw what comes of it, it is
     /// not known that nothing did.
     fn past(&self, run: &Held, book: &Book) -> Option<PastStart> {
         let place = &run.place;
+        if place.withdrawn {
+            return None;
+        }
         if book.taken_places().any(|(taken, _)| taken.run == place.run) {
             return None;
         }
@@ -135,8 +178,9 @@ impl Ledger {
     }
 
     /// What is known of the starts of a gate.
-    pub(super) fn book(&self, gate: &Gate, kinds: &Kinds, namespaces: &HashMap<String, Labels>, now: Timestamp) -> Book {
-        let mut book = Book { replica: self.replica.clone(), ..Book::default() };
+    pub(super) fn book(&self, counted: &Counted, kinds: &Kinds, namespaces: &HashMap<String, Labels>, now: Timestamp) -> Book {
+        let gate = &counted.gate;
+        let mut book = Book { replica: self.replica.clone(), longest_wait: counted.longest_wait, ..Book::default() };
         if !self.read {
             book.unread = Some("the operator has not read all PreflightRuns yet".into());
             return book;
@@ -151,14 +195,13 @@ impl Ledger {
                 }
             }
         }
-        let own = || self.runs.values().filter(|run| run.granted && run.gate == gate.key);
+        let own = || self.runs.values().chain(self.gone.values()).filter(|run| run.granted && run.gate == gate.key);
         // Of what was admitted once, and was seen, nothing more can come.
         let spent = |run: &Held| {
             let made = run.place.used_by.as_deref().filter(|_| self.witnessed.contains_key(&run.place.run));
             made.is_some_and(|made| run.place.subject.create && !held.iter().any(|entry| *entry.started.uid == *made))
         };
         book.places = own().filter(|run| !spent(run)).map(|run| run.place.clone()).collect();
-        book.places.extend(self.gone.iter().filter(|(of, _)| *of == gate.key).map(|(_, place)| place.clone()));
         let uids: BTreeSet<&str> = held.iter().map(|entry| &*entry.started.uid).collect();
         let outside = held.iter().filter(|entry| !inside(entry, &uids, &held));
         book.objects = outside.map(|entry| known(entry, &book.places)).collect();
@@ -269,6 +312,7 @@ fn read(run: PreflightRun) -> Option<Held> {
             since,
             until,
             used_by: status.grant.as_ref().and_then(|grant| grant.used_by.as_deref().map(Arc::from)),
+            withdrawn: status.withdrawn,
             once: UseOnce::default(),
         },
         granted: status.grant.is_some(),

@@ -2,17 +2,18 @@
 
 use super::granting::{Granting, Seen};
 use super::kinds::Kinds;
-use super::ledger::{Ledger, resources};
+use super::ledger::{Counted, Ledger, resources};
 use crate::api::PreflightRun;
 use crate::clock;
+use crate::cluster::amend::amend;
 use crate::cluster::apply::{FIELD_MANAGER, ObjectRef};
 use crate::cluster::client::call;
 use crate::cluster::contact::Contact;
 use crate::cluster::lease::Role;
-use crate::cluster::snapshot::Snapshot;
+use crate::cluster::snapshot::{Books, Snapshot};
 use crate::cluster::watch::{Change, watch};
-use crate::core::gate::{CheckFacts, CheckNamespace, Gate, GateKey, Resource, Which, World};
-use crate::core::starts::Book;
+use crate::core::gate::{CheckFact, CheckFacts, CheckNamespace, Gate, GateKey, Resource, Which, World};
+use crate::core::starts::Limit;
 use crate::telemetry::metrics::Metrics;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -57,11 +58,13 @@ struct Shell {
     kinds: Kinds,
     ledger: Ledger,
     /// The gates whose checks count starts.
-    gates: HashMap<GateKey, Arc<Gate>>,
-    books: HashMap<GateKey, Arc<Book>>,
+    gates: HashMap<GateKey, Counted>,
+    books: Books,
     granting: Option<Granting>,
     /// When gates were looked through last.
     chosen: Option<Timestamp>,
+    /// Whether all gates and checks were known then.
+    complete: bool,
 }
 
 /// Runs until shutdown.
@@ -71,9 +74,10 @@ pub async fn run(context: StartsController, shutdown: CancellationToken) {
         kinds: Kinds::new(context.client.clone(), context.contact.clone(), said_in),
         ledger: Ledger::new(context.replica.clone()),
         gates: HashMap::new(),
-        books: HashMap::new(),
+        books: Books::new(),
         granting: None,
         chosen: None,
+        complete: false,
         context,
     };
     let mut role = shell.context.role.clone();
@@ -133,9 +137,11 @@ impl Shell {
         }
         let snapshot = &self.context.snapshot;
         let namespaces = snapshot.namespaces();
-        self.books =
-            self.gates.values().map(|gate| (gate.key.clone(), Arc::new(self.ledger.book(gate, &self.kinds, &namespaces, now)))).collect();
-        snapshot.publish_starts(self.books.clone());
+        let book = |counted| Arc::new(self.ledger.book(counted, &self.kinds, &namespaces, now));
+        self.books = self.gates.iter().map(|(key, counted)| (key.clone(), book(counted))).collect();
+        if self.complete {
+            snapshot.publish_starts(self.books.clone());
+        }
         for book in self.books.values() {
             self.ledger.note(book, now);
         }
@@ -145,7 +151,12 @@ impl Shell {
         }
         let times = snapshot.times(now);
         if let Some(times) = times {
-            self.ledger.tidy(times);
+            for held in self.ledger.give_back(times) {
+                let object = ObjectRef::of::<PreflightRun>(Some(&held.namespace), &held.name);
+                let status = json!({ "withdrawn": true });
+                clock::spawn(amend(self.context.client.clone(), self.context.metrics.clone(), object, held.version.to_string(), status));
+            }
+            self.ledger.tidy(&self.books, times, now);
             self.grant(now);
         }
         let soon = times.is_some_and(|times| self.ledger.awaits_use(times));
@@ -156,21 +167,24 @@ impl Shell {
     fn choose(&mut self, now: Timestamp) {
         let snapshot = &self.context.snapshot;
         let (gates, facts, namespaces) = (snapshot.gates(), snapshot.checks(), snapshot.namespaces());
-        let counts = |gate: &Gate| {
+        self.complete |= gates.complete && facts.complete();
+        let longest_wait = |gate: &Gate| {
             let references = gate.checks.iter().chain(gate.at_least.iter().flat_map(|group| &group.of));
-            references.into_iter().any(|reference| {
+            let waits = references.filter_map(|reference| {
                 let found = |namespace: &str| match &reference.which {
-                    Which::Named(name) => facts.named(namespace, name).is_some_and(|fact| counts_starts(&fact)),
-                    Which::Selected(selector) => facts.selected(namespace, selector).iter().any(|fact| counts_starts(fact)),
+                    Which::Named(name) => facts.named(namespace, name).and_then(|fact| wait(&fact)),
+                    Which::Selected(selector) => facts.selected(namespace, selector).iter().filter_map(|fact| wait(fact)).max(),
                 };
                 match &reference.place {
                     CheckNamespace::Fixed(namespace) => found(namespace),
-                    CheckNamespace::OfRequest => namespaces.keys().any(|namespace| found(namespace)),
+                    CheckNamespace::OfRequest => namespaces.keys().filter_map(|namespace| found(namespace)).max(),
                 }
-            })
+            });
+            waits.max()
         };
-        self.gates = gates.all.iter().filter(|gate| counts(gate)).map(|gate| (gate.key.clone(), gate.clone())).collect();
-        let wanted: BTreeSet<Resource> = self.gates.values().flat_map(|gate| resources(gate)).collect();
+        let counted = |gate: &Arc<Gate>| Some((gate.key.clone(), Counted { gate: gate.clone(), longest_wait: longest_wait(gate)? }));
+        self.gates = gates.all.iter().filter_map(counted).collect();
+        let wanted: BTreeSet<Resource> = self.gates.values().flat_map(|counted| resources(&counted.gate)).collect();
         self.kinds.want(&wanted, now);
     }
 
@@ -186,8 +200,12 @@ impl Shell {
     }
 }
 
-fn counts_starts(fact: &crate::core::gate::CheckFact) -> bool {
-    fact.of_request.as_ref().is_some_and(|check| check.counts_starts())
+/// How long has to be between starts, if the check counts them.
+fn wait(fact: &CheckFact) -> Option<SignedDuration> {
+    match fact.of_request.as_ref()?.limit()? {
+        Limit::Cooldown { wait, .. } => Some(wait),
+        Limit::Concurrency { .. } => Some(SignedDuration::ZERO),
+    }
 }
 
 /// Tells which object a grant for a generated name was used for. If that is lost, the place counts until it ends, besides the object.

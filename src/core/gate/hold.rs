@@ -72,6 +72,10 @@ pub struct Held {
     pub since: Timestamp,
     /// What it came to, if it is over.
     pub ended: Option<VerdictName>,
+    /// Until when a place that it was given may be used: at the replica that held the request, so a retry that another one got has to come again.
+    pub place_until: Option<Timestamp>,
+    /// Whether that wait is over, so that whoever asks again begins a new one.
+    pub withdrawn: bool,
 }
 
 /// Nobody was ever held.
@@ -130,15 +134,16 @@ pub(super) fn settle(
     let digest = asked.get_or_init(|| digest(request));
     let key = HoldKey { gate: judgement.gate.clone(), object: digest.unwrap_or(Digest(0)), requester: request.user.name.to_owned() };
     let allowed = SignedDuration::from_secs(i64::from(judgement.hold_seconds));
-    let held = digest.and_then(|_| holds.held(&key)).filter(|held| now.duration_since(held.since) < allowed + AFTERWARDS);
+    let held =
+        digest.and_then(|_| holds.held(&key)).filter(|held| !held.withdrawn && now.duration_since(held.since) < allowed + AFTERWARDS);
     let evaluated = judgement.causes.iter().any(|cause| cause.response == Response::Hold && !cause.of.is_empty());
     let outcome = match &held {
         _ if digest.is_none() => Outcome::Impossible("the object is too large to be judged by a run"),
         _ if request.dry_run => Outcome::DryRun,
         // Where a place is all that is missing, what the run evaluated says nothing of it.
         Some(Held { ended: Some(verdict @ (VerdictName::Failing | VerdictName::Unknown)), .. }) if evaluated => Outcome::Ended(*verdict),
-        Some(held) if now.duration_since(held.since) >= allowed => Outcome::Over,
-        _ if does_not_wait(request.user.name) => Outcome::Account,
+        Some(held) if now.duration_since(held.since) >= allowed && held.place_until.is_none_or(|until| now >= until) => Outcome::Over,
+        _ if !waits(request.user.name) => Outcome::Account,
         None if request.cannot_wait.is_some() => Outcome::Impossible(request.cannot_wait.unwrap_or_default()),
         held => Outcome::Waits(retry_after(held.as_ref().map(|held| now.duration_since(held.since)).unwrap_or_default(), allowed)),
     };
@@ -159,9 +164,9 @@ fn retry_after(waited: SignedDuration, allowed: SignedDuration) -> u32 {
     u32::try_from(pause.clamp(1, left)).unwrap_or(1)
 }
 
-/// Whether this is an account of a program that takes a 429 for a fault, or of the system itself. People and their tools wait.
-fn does_not_wait(user: &str) -> bool {
-    user.starts_with("system:") && user != "system:admin"
+/// Whether people or their tools ask, who wait when they are told to. Programs of accounts of the system take a 429 for a fault.
+pub fn waits(user: &str) -> bool {
+    !user.starts_with("system:") || user == "system:admin"
 }
 
 /// What tells the object from others, whenever it is asked for: without what the API server makes up anew for each try, and without what

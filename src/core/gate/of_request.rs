@@ -4,7 +4,7 @@
 
 use super::{GateKey, Request};
 use crate::api::conditions::passing;
-use crate::core::starts::{Book, Times};
+use crate::core::starts::{Book, Limit, Times};
 use crate::core::verdict::State;
 use crate::core::watched::{Published, WatchKey};
 use jiff::Timestamp;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub trait OfRequest: fmt::Debug + Send + Sync {
     /// What it says of a request: settled at once, without thresholds. A pure function of what it is asked.
     fn state(&self, ask: &Ask<'_>) -> State;
-    /// Whether it asks for [`World::starts`], which are kept for gates with such a check only.
-    fn counts_starts(&self) -> bool {
-        false
+    /// The limit of starts that it is, if it is one: [`World::starts`] are kept for gates with such a check only.
+    fn limit(&self) -> Option<Limit> {
+        None
     }
 }
 

@@ -10,6 +10,11 @@ pub const MAX_ACTIVE: usize = 256;
 /// How many that are over are kept, of one gate, or of one namespace those without a gate.
 pub const MAX_KEPT: usize = 20;
 
+/// How many that are over are kept of one gate because something else needs what they tell, whatever their number and time: requests that come back for
+/// them, places that were granted by them, and starts that are remembered by them. More than the ledger of starts remembers, so that none of those that
+/// it does not remember in particular is forgotten altogether.
+pub const MAX_NEEDED: usize = 512;
+
 /// Why a run is not begun, if too many go on: a sentence with the limit's name.
 pub fn too_many(in_namespace: usize, in_all: usize) -> Option<String> {
     if in_namespace >= MAX_ACTIVE_IN_NAMESPACE {
@@ -32,6 +37,8 @@ pub struct Finished<K> {
     pub completed: Timestamp,
     /// For how long it is kept.
     pub ttl_seconds: i32,
+    /// Whether something else needs what it tells.
+    pub needed: bool,
 }
 
 impl<K> Finished<K> {
@@ -42,20 +49,22 @@ impl<K> Finished<K> {
 
 /// Which runs are deleted now, and when to look again.
 pub fn collect<K: Clone + Ord>(finished: &[Finished<K>], now: Timestamp) -> (Vec<K>, Option<Timestamp>) {
-    let mut groups: BTreeMap<&(String, Option<String>), Vec<&Finished<K>>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<&Finished<K>>> = BTreeMap::new();
     let mut gone = Vec::new();
     let mut again = None;
     for run in finished {
-        if run.until() <= now {
+        if !run.needed && run.until() <= now {
             gone.push(run.key.clone());
-        } else {
-            again = [again, Some(run.until())].into_iter().flatten().min();
-            groups.entry(&run.group).or_default().push(run);
+            continue;
         }
+        if !run.needed {
+            again = [again, Some(run.until())].into_iter().flatten().min();
+        }
+        groups.entry((&run.group, run.needed)).or_default().push(run);
     }
-    for runs in groups.values_mut() {
+    for ((_, needed), runs) in &mut groups {
         runs.sort_by(|a, b| (b.completed, &b.key).cmp(&(a.completed, &a.key)));
-        gone.extend(runs.iter().skip(MAX_KEPT).map(|run| run.key.clone()));
+        gone.extend(runs.iter().skip(if *needed { MAX_NEEDED } else { MAX_KEPT }).map(|run| run.key.clone()));
     }
     (gone, again)
 }
@@ -70,7 +79,7 @@ mod tests {
     }
 
     fn run(key: u32, group: &str, completed: i64, ttl_seconds: i32) -> Finished<u32> {
-        Finished { key, group: (group.to_owned(), None), completed: at(completed), ttl_seconds }
+        Finished { key, group: (group.to_owned(), None), completed: at(completed), ttl_seconds, needed: false }
     }
 
     #[test]
@@ -79,6 +88,17 @@ mod tests {
         assert_eq!(collect(&runs, at(100)), (vec![2], Some(at(160))));
         assert_eq!(collect(&runs, at(159)).0, [2]);
         assert_eq!(collect(&runs, at(160)), (vec![1, 2], None));
+    }
+
+    #[test]
+    fn what_is_needed_outlives_its_time_and_does_not_count_for_others() {
+        let needed = |key| Finished { needed: true, ..run(key, "shop", i64::from(key), 60) };
+        let count = u32::try_from(MAX_NEEDED).unwrap();
+        let mut runs: Vec<_> = (1..=count).map(needed).collect();
+        runs.push(run(count + 1, "shop", 10_000, 60));
+        assert_eq!(collect(&runs, at(10_001)), (vec![], Some(at(10_060))));
+        runs.push(needed(count + 2));
+        assert_eq!(collect(&runs, at(10_001)).0, [1], "the oldest goes when there are too many");
     }
 
     #[test]

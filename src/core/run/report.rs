@@ -51,6 +51,7 @@ impl Run {
             checks: self.steps.iter().map(|step| step.report.clone()).collect(),
             omitted: 0,
             grant: written.and_then(|s| s.grant.clone()),
+            withdrawn: written.is_some_and(|s| s.withdrawn),
             term: written.and_then(|s| s.term),
         })
     }

@@ -2,9 +2,9 @@
 
 use super::{Life, STORED_WITHIN, Times};
 use crate::core::gate::Resource;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What an object's start is aimed at: words that are equal for equal targets. `None`: it could not be told.
@@ -65,24 +65,63 @@ impl Subject {
     }
 }
 
-/// Remembers the one use of a grant. Clones remember the same.
+/// Remembers the one use of a grant, or that there will be none. Clones remember the same.
 #[derive(Clone, Debug, Default)]
-pub struct UseOnce(Arc<(AtomicU64, OnceLock<Box<str>>)>);
+pub struct UseOnce(Arc<Fate>);
+
+#[derive(Debug, Default)]
+struct Fate {
+    decided: OnceLock<End>,
+    told: AtomicBool,
+}
+
+/// What became of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    /// It was used for this object or request.
+    UsedFor(Box<str>),
+    /// It is given back, and can be used no more.
+    GivenBack,
+}
 
 impl UseOnce {
     /// Uses it for an object or, if that has no uid yet, a request. True for the first, and again for the same one: several checks ask for one request.
     pub fn take(&self, uid: &str) -> bool {
-        self.0.1.get_or_init(|| uid.into()).as_ref() == uid
+        matches!(self.0.decided.get_or_init(|| End::UsedFor(uid.into())), End::UsedFor(by) if **by == *uid)
+    }
+
+    /// Gives it back unless it was used. Whether it is given back, now or before: then it is certain that it was not used, and never will be.
+    pub fn give_back(&self) -> bool {
+        *self.0.decided.get_or_init(|| End::GivenBack) == End::GivenBack
     }
 
     /// Which object or request it was used for.
     pub fn used_by(&self) -> Option<&str> {
-        self.0.1.get().map(AsRef::as_ref)
+        match self.0.decided.get()? {
+            End::UsedFor(by) => Some(by),
+            End::GivenBack => None,
+        }
     }
 
     /// Whether this is asked for the first time since it was used: whoever tells of it does so once.
     pub fn tell(&self) -> bool {
-        self.used_by().is_some() && self.0.0.swap(1, Ordering::AcqRel) == 0
+        self.used_by().is_some() && !self.0.told.swap(true, Ordering::AcqRel)
+    }
+
+    /// What the search of the tests tells states by.
+    #[cfg(test)]
+    pub(super) fn end(&self) -> Option<&End> {
+        self.0.decided.get()
+    }
+
+    /// One that is remembered by one world of the search only.
+    #[cfg(test)]
+    pub(super) fn alone(&self) -> Self {
+        let alone = Self::default();
+        if let Some(decided) = self.0.decided.get() {
+            let _ = alone.0.decided.set(decided.clone());
+        }
+        alone
     }
 }
 
@@ -107,6 +146,8 @@ pub struct Place {
     pub until: Timestamp,
     /// The object that it was used for, if the run says so.
     pub used_by: Option<Arc<str>>,
+    /// Whether nobody waits for it any longer, and nobody can use it any more.
+    pub withdrawn: bool,
     /// Its one use, at the replica that held the request.
     pub once: UseOnce,
 }
@@ -114,12 +155,17 @@ pub struct Place {
 impl Place {
     /// Whether what is admitted by it may still come to be stored.
     pub fn pending(&self, times: Times) -> bool {
-        times.earliest < self.until.saturating_add(STORED_WITHIN).unwrap_or(Timestamp::MAX)
+        !self.withdrawn && times.earliest < self.until.saturating_add(STORED_WITHIN).unwrap_or(Timestamp::MAX)
     }
 
     /// Whether a start may pass by it.
     pub fn usable(&self, times: Times) -> bool {
-        times.latest < self.until
+        !self.withdrawn && times.latest < self.until
+    }
+
+    /// Whether its time to be used is over, so that it may be given back.
+    pub fn lapsed(&self, times: Times) -> bool {
+        !self.withdrawn && times.earliest >= self.until
     }
 
     /// Whether the object speaks for itself: it is the one that came of the grant, or one that runs under its name, so that both are one.
@@ -131,7 +177,7 @@ impl Place {
 /// A start that is remembered after its object is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PastStart {
-    /// The object's uid.
+    /// The uid of the run by which it was started.
     pub uid: Arc<str>,
     /// Who started it, if that is known.
     pub requester: Option<Arc<str>>,
@@ -163,11 +209,20 @@ pub struct Book {
     pub places: Vec<Place>,
     /// What is remembered.
     pub past: Past,
+    /// The longest time that has to be between starts: none are forgotten before it is over.
+    pub longest_wait: SignedDuration,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Self { replica: "".into(), unread: None, objects: Vec::new(), places: Vec::new(), past: Past::default() }
+        Self {
+            replica: "".into(),
+            unread: None,
+            objects: Vec::new(),
+            places: Vec::new(),
+            past: Past::default(),
+            longest_wait: SignedDuration::ZERO,
+        }
     }
 }
 
@@ -185,7 +240,16 @@ impl Book {
         })
     }
 
-    /// The same, with places that are not seen yet.
+    /// Whether the run by which something was started still tells what nothing else does.
+    pub fn needs(&self, run: &str, used_by: Option<&str>, now: Timestamp) -> bool {
+        let waits_after = |at: Timestamp| at.saturating_add(self.longest_wait).is_ok_and(|until| now < until);
+        self.longest_wait.is_positive()
+            && (self.unread.is_some()
+                || self.objects.iter().any(|object| used_by == Some(&object.uid))
+                || self.past.starts.iter().any(|start| *start.uid == *run && start.finished.is_none_or(waits_after)))
+    }
+
+    /// This book, with places that are not seen yet.
     #[must_use]
     pub fn with(&self, unseen: impl IntoIterator<Item = Place>, times: Times) -> Self {
         let mut book = self.clone();

@@ -24,11 +24,24 @@ pub struct RunView {
     pub made: Timestamp,
 }
 
+/// Whether there is a place for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is.
+    Yes,
+    /// There is none, and the request waits for one.
+    NotYet,
+    /// There is none, and the request is refused when it comes back.
+    Never,
+}
+
 /// What to write, in place of a version of the run and of no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Give it a place, since and until then.
     Grant(RunKey, Arc<str>, Timestamp, Timestamp),
+    /// Write that nobody waits for it any longer.
+    Withdraw(RunKey, Arc<str>),
     /// Write that this leadership has looked at it, so that nothing that was on its way before can be written any more.
     Fence(RunKey, Arc<str>),
 }
@@ -93,13 +106,13 @@ impl Granter {
         own.chain(before)
     }
 
-    /// What to write next. `room` says whether a run may have one more place, given the places that are not in the books yet. Not to be asked
-    /// before [`Granter::see`], nor unless the leadership lasts and watches are proved to deliver.
+    /// What to write next. `room` says whether a run may have one more place, given the places that are not in the books yet; nobody waits on who is
+    /// refused. Not to be asked before [`Granter::see`], nor unless the leadership lasts and watches are proved to deliver.
     pub fn step(
         &mut self,
         runs: &BTreeMap<RunKey, RunView>,
         times: Times,
-        mut room: impl FnMut(&RunKey, &RunView, &[Place]) -> bool,
+        mut room: impl FnMut(&RunKey, &RunView, &[Place]) -> Room,
     ) -> Vec<Act> {
         let mut acts = Vec::new();
         if !self.begun {
@@ -109,8 +122,16 @@ impl Granter {
         waiting.sort_by(|(a, x), (b, y)| x.made.cmp(&y.made).then(a.cmp(b)));
         for (key, run) in waiting {
             let also: Vec<Place> = self.unseen(runs, times).filter(|place| place.run != *key).collect();
-            if !room(key, run, &also) {
-                continue;
+            match room(key, run, &also) {
+                Room::Yes => {}
+                Room::NotYet => continue,
+                // What is not seen yet may come to nothing.
+                Room::Never if !also.is_empty() => continue,
+                Room::Never => {
+                    self.send(key, &run.version, None);
+                    acts.push(Act::Withdraw(key.clone(), run.version.clone()));
+                    continue;
+                }
             }
             let Ok(until) = times.earliest.saturating_add(run.usable) else { continue };
             let place = Place { since: times.earliest, until, ..run.place.clone() };

@@ -253,7 +253,13 @@ fn held(ask: &Ask, known: Option<(i64, Option<VerdictName>)>) -> Answer {
     let gate = xgate("chaos", spec(&["a", "b"], json!({"respond": {"unknown": "Hold"}})));
     let unevaluated =
         CheckFact { state: std::sync::Arc::new(crate::core::gate::testing::unevaluated()), ..fact("shop", "a", Standing::Passing) };
-    let held = known.map(|(since, ended)| Held { run: "shop/xgate-chaos-held-1".into(), since: at(since), ended });
+    let held = known.map(|(since, ended)| Held {
+        run: "shop/xgate-chaos-held-1".into(),
+        since: at(since),
+        ended,
+        place_until: None,
+        withdrawn: false,
+    });
     let facts = Known { held, ..Known::of([unevaluated, fact("shop", "b", Standing::Passing)]) };
     answer("u", &ask.decide(&[&gate], &facts), SUBJECT)
 }

@@ -18,7 +18,10 @@ fn unevaluated() -> CheckFact {
 }
 
 fn held(since: i64, ended: Option<VerdictName>) -> Known {
-    Known { held: Some(Held { run: "shop/xgate-chaos-held-1".into(), since: at(since), ended }), ..Known::of([unevaluated()]) }
+    Known {
+        held: Some(Held { run: "shop/xgate-chaos-held-1".into(), since: at(since), ended, place_until: None, withdrawn: false }),
+        ..Known::of([unevaluated()])
+    }
 }
 
 fn outcome(decision: &Decision) -> (Response, Outcome) {

@@ -45,6 +45,7 @@ fn place(name: Option<&str>, since: i64) -> Place {
         since: at(since),
         until: at(since).checked_add(USABLE).unwrap(),
         used_by: None,
+        withdrawn: false,
         once: UseOnce::default(),
     }
 }
@@ -202,4 +203,32 @@ fn a_grant_passes_once_where_it_was_asked_for() {
         assert!(granted.pass("d", "one", "u1", times(1)).is_some(), "another check asks for the same");
         assert!(granted.pass("d", "one", "u2", times(1)).is_none(), "it is used up");
     }
+}
+
+#[test]
+fn what_is_given_back_takes_no_place_and_can_be_used_no_more() {
+    let given_back = book([], [Place { withdrawn: true, ..place(None, 0) }]);
+    assert!(has_room(concurrency(1, Per::Gate), &given_back, "jane", 5));
+    assert!(given_back.pass("d", "one", "u", times(5)).is_none());
+    let granted = book([], [place(None, 0)]);
+    assert!(granted.pass("d", "one", "u", times(5)).is_some());
+    assert!(!granted.places[0].once.give_back(), "what was used cannot be given back");
+    let unused = book([], [place(None, 0)]);
+    assert!(unused.places[0].once.give_back() && unused.places[0].once.give_back());
+    assert!(unused.pass("d", "one", "u", times(5)).is_none(), "what was given back cannot be used");
+    assert!(!unused.places[0].once.tell());
+}
+
+#[test]
+fn a_run_is_needed_while_its_start_may_still_close_a_cooldown() {
+    let started_by =
+        |uid: &str, finished: Option<i64>| PastStart { uid: uid.into(), requester: None, started: at(0), finished: finished.map(at) };
+    let wait = SignedDuration::from_secs(900);
+    let past = Past { starts: vec![started_by("over", Some(100)), started_by("unknown", None)], forgotten: None };
+    let book = Book { past, longest_wait: wait, ..book([started("object", Life::Running, 0)], []) };
+    assert!(book.needs("over", None, at(999)) && !book.needs("over", None, at(1000)));
+    assert!(book.needs("unknown", None, at(99_999)));
+    assert!(book.needs("any", Some("object"), at(99_999)), "its object is there, and may be deleted at any time");
+    assert!(!book.needs("any", Some("another"), at(0)));
+    assert!(!Book { longest_wait: SignedDuration::ZERO, ..book }.needs("unknown", Some("object"), at(0)));
 }

@@ -3,7 +3,8 @@
 
 use crate::core::gate::Resource;
 use crate::core::starts::{
-    Act, Asking, Book, Finding, Granter, Life, Limit, Past, Per, Place, RunKey, RunView, Started, Subject, Times, UseOnce, Written, find,
+    Act, Asking, Book, Finding, Granter, Life, Limit, Past, Per, Place, Room, RunKey, RunView, Started, Subject, Times, UseOnce, Written,
+    find,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::hash_map::DefaultHasher;
@@ -39,6 +40,8 @@ enum Guard {
     Once,
     /// A grant is used at the replica that asked.
     OwnReplica,
+    /// What is given back is never used.
+    GiveBack,
     /// The leader's watches deliver.
     Proof,
 }
@@ -55,16 +58,22 @@ struct Bounds {
     generated: bool,
     /// How often an object ends or is deleted.
     ends: u8,
+    /// How many grants may be on their way back at once.
+    returns: usize,
+    /// Whether who finds no place is refused, and does not wait for one.
+    refuses: bool,
     without: Option<Guard>,
 }
 
-const SMALL: Bounds = Bounds { until: 7, terms: 1, creates: 2, writes: 2, generated: false, ends: 1, without: None };
+const SMALL: Bounds =
+    Bounds { until: 7, terms: 1, creates: 2, writes: 2, generated: false, ends: 1, returns: 0, refuses: false, without: None };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Run {
     version: u8,
     granted: Option<i64>,
     used_by: Option<u8>,
+    withdrawn: bool,
     replica: usize,
 }
 
@@ -82,6 +91,7 @@ struct Flying {
     run: usize,
     version: u8,
     grant: Option<i64>,
+    withdraws: bool,
     /// Its sender still waits.
     awaited: bool,
 }
@@ -114,6 +124,8 @@ struct World {
     objects: Vec<Object>,
     creates: Vec<Create>,
     writes: Vec<Flying>,
+    /// Runs whose places are given back, and the version that this replaces.
+    returns: Vec<(usize, u8)>,
     replicas: [Replica; 2],
 }
 
@@ -132,6 +144,9 @@ enum Step {
     Admit(usize, usize),
     Store(usize),
     TellUse(usize),
+    /// The replica that held a request gives its grant back, and that arrives.
+    GiveBack(usize),
+    Return(usize),
     End(usize),
     Delete(usize),
 }
@@ -170,6 +185,7 @@ impl World {
             since,
             until,
             used_by: run.used_by.map(text),
+            withdrawn: run.withdrawn,
             once: if bounds.without == Some(Guard::Once) { UseOnce::default() } else { replica.once[index].clone() },
         }
     }
@@ -203,7 +219,8 @@ impl World {
         let runs = replica.runs.iter().enumerate().filter_map(|(index, run)| run.as_ref().map(|run| (index, run)));
         runs.map(|(index, run)| {
             let place = Self::place(bounds, replica, index, run);
-            (text(index), RunView { version: text(run.version), place, waits: run.granted.is_none(), usable: TICK_LONG, made: at(0) })
+            let waits = run.granted.is_none() && !run.withdrawn;
+            (text(index), RunView { version: text(run.version), place, waits, usable: TICK_LONG, made: at(0) })
         })
         .collect()
     }
@@ -225,7 +242,8 @@ impl World {
         steps.extend((0..self.writes.len()).flat_map(|w| [Step::Arrive(w, true), Step::Arrive(w, false), Step::GiveUp(w)]));
         steps.extend((0..self.creates.len()).map(Step::Store));
         steps.extend((0..self.objects.len()).flat_map(|o| [Step::End(o), Step::Delete(o)]));
-        steps.extend((0..RUNS).map(Step::TellUse));
+        steps.extend((0..RUNS).flat_map(|request| [Step::TellUse(request), Step::GiveBack(request)]));
+        steps.extend((0..self.returns.len()).map(Step::Return));
         steps
     }
 
@@ -235,9 +253,7 @@ impl World {
         // Whatever is remembered once is remembered by one world only.
         for replica in &mut next.replicas {
             for once in &mut replica.once {
-                let used = once.used_by().map(str::to_owned);
-                *once = UseOnce::default();
-                let _ = used.is_some_and(|uid| once.take(&uid));
+                *once = once.alone();
             }
         }
         next.make(step, bounds).then_some(next)
@@ -252,7 +268,7 @@ impl World {
             }
             Step::Ask(request, replica) => {
                 let new = self.runs[request].is_none();
-                self.runs[request].get_or_insert(Run { version: 0, granted: None, used_by: None, replica });
+                self.runs[request].get_or_insert(Run { version: 0, granted: None, used_by: None, withdrawn: false, replica });
                 new
             }
             Step::SeeRuns(replica) => {
@@ -309,6 +325,26 @@ impl World {
                 run.version += 1;
                 true
             }
+            Step::GiveBack(request) => {
+                let Some(Run { replica, .. }) = self.runs[request] else { return false };
+                let (times, replica) = (self.times(), &self.replicas[replica]);
+                let Some(run) = &replica.runs[request] else { return false };
+                let place = Self::place(bounds, replica, request, run);
+                let lapsed = run.granted.is_some() && run.used_by.is_none() && place.lapsed(times);
+                let given = lapsed && (bounds.without == Some(Guard::GiveBack) || place.once.give_back());
+                let new = given && !self.returns.contains(&(request, run.version));
+                self.returns.push((request, run.version));
+                new && self.returns.len() <= bounds.returns
+            }
+            Step::Return(index) => {
+                let (request, version) = self.returns.remove(index);
+                let Some(run) = &mut self.runs[request] else { return false };
+                if run.version == version {
+                    run.withdrawn = true;
+                    run.version += 1;
+                }
+                true
+            }
             Step::End(object) => {
                 self.ended += 1;
                 std::mem::replace(&mut self.objects[object].runs, false) && self.ended <= bounds.ends
@@ -333,16 +369,21 @@ impl World {
         let limit = Limit::Concurrency { max: u32::try_from(MAX).unwrap(), per: Per::Gate };
         let acts = granter.step(&views, times, |key, _, also| {
             let asking = Asking { requester: "jane".into(), targets: None, resolve: &|_| None, digest: Some(key.clone()) };
-            matches!(find(limit, &book.with(also.iter().cloned(), times), &asking, times), Finding::Room(..))
+            match find(limit, &book.with(also.iter().cloned(), times), &asking, times) {
+                Finding::Room(..) => Room::Yes,
+                _ if bounds.refuses => Room::Never,
+                _ => Room::NotYet,
+            }
         });
         let sent = new || !acts.is_empty();
         for act in acts {
-            let (key, version, grant) = match act {
-                Act::Grant(key, version, ..) => (key, version, Some(self.now)),
-                Act::Fence(key, version) => (key, version, None),
+            let (key, version, grant, withdraws) = match act {
+                Act::Grant(key, version, ..) => (key, version, Some(self.now), false),
+                Act::Withdraw(key, version) => (key, version, None, true),
+                Act::Fence(key, version) => (key, version, None, false),
             };
             let (run, version) = (key.parse().unwrap(), version.parse().unwrap());
-            self.writes.push(Flying { term: *term, run, version, grant, awaited: true });
+            self.writes.push(Flying { term: *term, run, version, grant, withdraws, awaited: true });
         }
         sent && self.writes.len() <= bounds.writes
     }
@@ -357,6 +398,7 @@ impl World {
         if made {
             run.version += 1;
             run.granted = write.grant.or(run.granted);
+            run.withdrawn |= write.withdraws;
         }
         if heard != write.awaited && heard {
             return false;
@@ -384,10 +426,10 @@ impl World {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.now, self.term, self.ended, &self.runs, &self.objects, &self.creates, &self.writes).hash(&mut hasher);
+        (self.now, self.term, self.ended, &self.runs, &self.objects, &self.creates, &self.writes, &self.returns).hash(&mut hasher);
         for replica in &self.replicas {
             (&replica.runs, &replica.objects, self.now - replica.seen).hash(&mut hasher);
-            replica.once.iter().for_each(|once| once.used_by().hash(&mut hasher));
+            replica.once.iter().for_each(|once| once.end().hash(&mut hasher));
             if let Some((term, read, granter)) = &replica.leads {
                 (term, read).hash(&mut hasher);
                 granter.fingerprint(&mut hasher);
@@ -506,6 +548,46 @@ const ADMITTED: [Step; 12] = [
     Step::Admit(0, 0),
 ];
 
+/// The grant of the first request was not used in time, and is given back.
+const LAPSED: [Step; 17] = [
+    Step::Ask(0, 0),
+    Step::Ask(1, 1),
+    Step::Lead(0),
+    Step::SeeRuns(0),
+    Step::Decide(0),
+    Step::Arrive(0, true),
+    Step::Arrive(0, true),
+    Step::SeeRuns(0),
+    Step::Decide(0),
+    Step::Arrive(0, true),
+    Step::SeeRuns(0),
+    Step::Tick,
+    Step::SeeObjects(0),
+    Step::GiveBack(0),
+    Step::Return(0),
+    Step::SeeRuns(0),
+    Step::Decide(0),
+];
+
+/// The first request was admitted by its grant, of which nobody was told, and the time to use it is over.
+const UNTOLD: [Step; 15] = [
+    Step::Ask(0, 0),
+    Step::Ask(1, 1),
+    Step::Lead(0),
+    Step::SeeRuns(0),
+    Step::Decide(0),
+    Step::Arrive(0, true),
+    Step::Arrive(0, true),
+    Step::SeeRuns(0),
+    Step::Decide(0),
+    Step::Arrive(0, true),
+    Step::SeeRuns(0),
+    Step::Admit(0, 0),
+    Step::Tick,
+    Step::SeeObjects(0),
+    Step::GiveBack(0),
+];
+
 /// As many states are looked at, nearest first, where the whole world is too large.
 const ENOUGH: usize = 20_000;
 
@@ -520,6 +602,9 @@ fn of_one_place_never_two_run_whatever_is_late() {
         ("a change of leader that has not read", change, &UNREAD[..]),
         ("a late write", change, &LATE[..]),
         ("what was admitted is late", SMALL, &ADMITTED[..]),
+        ("who finds no place is refused", Bounds { refuses: true, ..SMALL }, &FENCED[..]),
+        ("nobody used it in time", Bounds { returns: 1, ..SMALL }, &LAPSED[..]),
+        ("nobody knows that it was used", Bounds { returns: 1, ..SMALL }, &UNTOLD[..]),
     ] {
         let found = search(&bounds, first, ENOUGH);
         assert!(found.too_many.is_none(), "{name}: {:#?}", found.too_many);
@@ -543,6 +628,7 @@ fn without_any_one_of_its_guards_too_many_run() {
         (Guard::Proof, one, &ADMITTED),
         (Guard::Once, generated, &ADMITTED),
         (Guard::OwnReplica, generated, &ADMITTED),
+        (Guard::GiveBack, Bounds { returns: 1, ..one }, &UNTOLD),
     ] {
         let found = search(&Bounds { without: Some(guard), ..bounds }, first, 5 * ENOUGH);
         println!("{guard:?}: {} states: {:?}", found.states, found.too_many);
