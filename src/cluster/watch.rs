@@ -53,6 +53,18 @@ pub enum Change<K> {
     },
 }
 
+/// What a watch says that tells lists in parts: of ten thousand objects, only a few are in memory as they came.
+#[derive(Debug)]
+pub enum Told<K> {
+    /// Some of a list, which goes on.
+    Part(Vec<K>),
+    /// What happened. `Listed` ends a list: it has those that were in no part of it.
+    Change(Change<K>),
+}
+
+/// How many objects are told in one part.
+const PART: usize = 128;
+
 /// The first delay before a broken watch is started again; it doubles, because a verdict that is not renewed blocks, up to [`LAST_DELAY`].
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest delay.
@@ -77,13 +89,13 @@ fn read_guarded<K: Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> R
 }
 
 /// As [`watch`], of a kind whose revisions are compared. A list of what there is does not say at which revision that is so, if the newest object
-/// was deleted. So before each list the revision is asked for, and put here: the list is at that one or a later.
+/// was deleted. So before each list the revision is asked for, and put here: the list is at that one or a later. Lists are told in parts.
 pub fn watch_from<K>(
     api: Api<DeserializeGuard<K>>,
     config: Config,
     contact: Contact,
     listed: Arc<AtomicU64>,
-) -> impl Stream<Item = Change<K>> + Send
+) -> impl Stream<Item = Told<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -98,7 +110,7 @@ where
         let failed = futures::stream::once(asked).filter_map(|asked: watcher::Result<()>| std::future::ready(asked.err().map(Err)));
         failed.chain(watcher(api.clone(), config.clone())).boxed()
     };
-    mending(contact, make, read_guarded)
+    in_parts(contact, PART, make, read_guarded)
 }
 
 /// Watches objects of any kind as they are. What no probe reads is dropped on arrival.
@@ -156,6 +168,8 @@ struct Watch<T, K, M, R> {
     contact: Contact,
     events: Option<Events<T>>,
     listing: Vec<K>,
+    /// How many of a list are told at once.
+    part: usize,
     delay: Duration,
 }
 
@@ -166,10 +180,25 @@ where
     M: Fn() -> Events<T> + Send,
     R: Fn(T) -> Read<K> + Send,
 {
-    let start = Watch { make, read, contact, events: None, listing: Vec::new(), delay: Duration::ZERO };
+    in_parts(contact, usize::MAX, make, read).filter_map(|told| {
+        std::future::ready(match told {
+            Told::Part(_) => None,
+            Told::Change(change) => Some(change),
+        })
+    })
+}
+
+fn in_parts<T, K, M, R>(contact: Contact, part: usize, make: M, read: R) -> impl Stream<Item = Told<K>> + Send
+where
+    T: Send + 'static,
+    K: Send,
+    M: Fn() -> Events<T> + Send,
+    R: Fn(T) -> Read<K> + Send,
+{
+    let start = Watch { make, read, contact, events: None, listing: Vec::new(), part, delay: Duration::ZERO };
     futures::stream::unfold(start, |mut watch| async move {
-        let change = watch.next().await;
-        Some((change, watch))
+        let told = watch.next().await;
+        Some((told, watch))
     })
 }
 
@@ -178,7 +207,7 @@ where
     M: Fn() -> Events<T>,
     R: Fn(T) -> Read<K>,
 {
-    async fn next(&mut self) -> Change<K> {
+    async fn next(&mut self) -> Told<K> {
         loop {
             let events = if let Some(events) = &mut self.events {
                 events
@@ -188,24 +217,24 @@ where
                 self.delay = (self.delay * 2).clamp(FIRST_DELAY, LAST_DELAY);
                 self.events.insert((self.make)())
             };
-            let change = tokio::select! {
+            let told = tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => self.take(event),
-                    Some(Err(error)) => Some(self.fail(&error)),
+                    Some(Err(error)) => Some(Told::Change(self.fail(&error))),
                     None => {
                         self.events = None;
                         None
                     }
                 },
-                silent = self.contact.lost() => Some(self.silence(silent)),
+                silent = self.contact.lost() => Some(Told::Change(self.silence(silent))),
             };
-            if let Some(change) = change {
-                return change;
+            if let Some(told) = told {
+                return told;
             }
         }
     }
 
-    fn take(&mut self, event: Event<T>) -> Option<Change<K>> {
+    fn take(&mut self, event: Event<T>) -> Option<Told<K>> {
         match event {
             Event::Init => {
                 self.listing.clear();
@@ -214,16 +243,16 @@ where
             Event::InitApply(object) => match (self.read)(object) {
                 Read::Object(object) => {
                     self.listing.push(object);
-                    None
+                    (self.listing.len() >= self.part).then(|| Told::Part(std::mem::take(&mut self.listing)))
                 }
-                Read::Bad(namespace, name, error) => Some(Change::Unreadable { namespace, name, error }),
+                Read::Bad(namespace, name, error) => Some(Told::Change(Change::Unreadable { namespace, name, error })),
             },
             Event::InitDone => {
                 self.delay = Duration::ZERO;
-                Some(Change::Listed(std::mem::take(&mut self.listing)))
+                Some(Told::Change(Change::Listed(std::mem::take(&mut self.listing))))
             }
-            Event::Apply(object) => Some(self.one(object, Change::Applied)),
-            Event::Delete(object) => Some(self.one(object, Change::Deleted)),
+            Event::Apply(object) => Some(Told::Change(self.one(object, Change::Applied))),
+            Event::Delete(object) => Some(Told::Change(self.one(object, Change::Deleted))),
         }
     }
 

@@ -65,6 +65,7 @@ pub struct Engine {
     /// Up to which revision the checks were taken in.
     revision: Revision,
     listed_from: Revision,
+    listing: Listing,
     sources: Sources,
     relations: Relations,
     agenda: BTreeSet<(Timestamp, i32, Item)>,
@@ -98,6 +99,13 @@ pub struct Engine {
     output: Output,
 }
 
+/// What was told of a list that goes on.
+#[derive(Debug, Default)]
+struct Listing {
+    keys: BTreeSet<CheckKey>,
+    newest: Revision,
+}
+
 /// Whether this replica leads.
 #[derive(Debug)]
 enum Leading {
@@ -115,6 +123,7 @@ impl Engine {
             complete: false,
             revision: Revision::default(),
             listed_from: Revision::default(),
+            listing: Listing::default(),
             sources: Sources::new(),
             relations: Relations::default(),
             agenda: BTreeSet::new(),
@@ -217,6 +226,7 @@ impl Engine {
 
     fn take(&mut self, input: Input, now: Timestamp) {
         match input {
+            Input::SomeChecks(checks) => self.take_listed(checks, now),
             Input::Checks(change) => self.take_checks(*change, now),
             Input::ListedFrom(revision) => self.listed_from = revision,
             Input::Objects(key, change) => {
@@ -262,16 +272,14 @@ impl Engine {
                 self.revision = self.revision.max(revision_of(&check));
                 self.remove(&key_of(&check));
             }
-            Change::Listed(checks) => {
+            Change::Listed(rest) => {
+                self.take_listed(rest, now);
                 self.complete = true;
-                self.revision = checks.iter().map(revision_of).max().unwrap_or_default().max(self.revision).max(self.listed_from);
-                let listed: BTreeSet<CheckKey> = checks.iter().map(key_of).collect();
-                let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !listed.contains(key)).cloned().collect();
+                let Listing { keys, newest } = std::mem::take(&mut self.listing);
+                self.revision = self.revision.max(newest).max(self.listed_from);
+                let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !keys.contains(key)).cloned().collect();
                 for key in &gone {
                     self.remove(key);
-                }
-                for check in checks {
-                    self.upsert(check, now);
                 }
             }
             Change::Unreadable { namespace, name, error } => {
@@ -280,10 +288,20 @@ impl Engine {
             }
             Change::Failed { message, .. } => {
                 tracing::warn!(error = message, "the watch of PreflightChecks broke and begins again");
+                self.listing = Listing::default();
                 self.metrics.watch_failed("PreflightCheck");
             }
         }
         self.reach();
+    }
+
+    /// Takes in some of a list. What is not in it stays until the list ends, and only then it is known up to which revision.
+    fn take_listed(&mut self, checks: Vec<PreflightCheck>, now: Timestamp) {
+        for check in checks {
+            self.listing.newest = self.listing.newest.max(revision_of(&check));
+            self.listing.keys.insert(key_of(&check));
+            self.upsert(check, now);
+        }
     }
 
     fn upsert(&mut self, object: PreflightCheck, now: Timestamp) {

@@ -12,7 +12,7 @@ use crate::cluster::discovery::{self, Served};
 use crate::cluster::events::{Events, Happening};
 use crate::cluster::lease::Role;
 use crate::cluster::snapshot::{Labels, Snapshot};
-use crate::cluster::watch::{Change, watch_dynamic, watch_from};
+use crate::cluster::watch::{Change, Told, watch_dynamic, watch_from};
 use crate::core::clock_offset::Offset;
 use crate::core::freshness::{CLOCK_BUDGET, Freshness, Revision, Watermark};
 use crate::probe::{self, Outbound};
@@ -142,11 +142,17 @@ fn written(end: Ended) -> Input {
 async fn forward_checks(client: Client, contact: Contact, inputs: mpsc::Sender<Input>) {
     let listed = Arc::new(AtomicU64::new(0));
     let mut changes = std::pin::pin!(watch_from::<PreflightCheck>(Api::all(client), Config::default(), contact, listed.clone()));
-    while let Some(change) = changes.next().await {
-        if matches!(change, Change::Listed(_)) {
-            let _ = inputs.send(Input::ListedFrom(Revision(listed.load(Ordering::Acquire)))).await;
-        }
-        if inputs.send(Input::Checks(Box::new(change))).await.is_err() {
+    while let Some(told) = changes.next().await {
+        let input = match told {
+            Told::Part(checks) => Input::SomeChecks(checks),
+            Told::Change(change) => {
+                if matches!(change, Change::Listed(_)) {
+                    let _ = inputs.send(Input::ListedFrom(Revision(listed.load(Ordering::Acquire)))).await;
+                }
+                Input::Checks(Box::new(change))
+            }
+        };
+        if inputs.send(input).await.is_err() {
             return;
         }
     }

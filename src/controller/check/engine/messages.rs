@@ -20,7 +20,9 @@ use std::sync::Arc;
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// To the checks.
+    /// Some of a list of checks, which goes on.
+    SomeChecks(Vec<PreflightCheck>),
+    /// To the checks. `Listed` has those that were not told before as some of the list.
     Checks(Box<Change<PreflightCheck>>),
     /// The list of checks that comes next is of this revision or a later one.
     ListedFrom(Revision),

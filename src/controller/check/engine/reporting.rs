@@ -161,6 +161,8 @@ impl Engine {
             && passes
             && ordinary
             && !forgiven
+            // On probation nothing is vouched for, so that says nothing of this evaluation.
+            && check.probing.on_probation == 0
         {
             check.probing.is_overdue(server);
         }

@@ -211,3 +211,20 @@ fn all_checks_are_known_after_the_first_list() {
     world.tell([checks(Change::Failed { message: "gone".into(), forbidden: false, not_found: false, silent: Duration::ZERO })]);
     assert!(world.engine.complete());
 }
+
+#[test]
+fn a_list_in_parts_is_whole_at_its_end_and_not_before() {
+    let named = |names: &[&str]| names.iter().map(|name| check(name, json!({}))).collect::<Vec<_>>();
+    let listed = |world: &World| world.engine.checks.keys().map(|key| key.name.to_string()).collect::<Vec<_>>();
+    let mut world = World::new();
+    world.tell([Input::SomeChecks(named(&["a", "b"])), Input::SomeChecks(named(&["c"]))]);
+    assert!(!world.engine.complete() && world.engine.revision == Revision::default());
+    world.tell([Input::ListedFrom(Revision(7)), checks(Change::Listed(named(&["d"])))]);
+    assert!(world.engine.complete() && world.engine.revision == Revision(7));
+    assert_eq!(listed(&world), ["a", "b", "c", "d"]);
+    // What was told of a list that broke is of no list.
+    world.tell([Input::SomeChecks(named(&["a", "b"]))]);
+    world.tell([checks(Change::Failed { message: "gone".into(), forbidden: false, not_found: false, silent: Duration::ZERO })]);
+    world.tell([Input::SomeChecks(named(&["c"])), checks(Change::Listed(named(&["e"])))]);
+    assert_eq!(listed(&world), ["c", "e"]);
+}

@@ -149,23 +149,23 @@ fn a_failure_that_comes_in_late_does_not_revive_what_is_stale() {
 }
 
 /// Evaluates `a` at each beat for five minutes; says when a status was written. The engine is woken every second, as it wants.
-fn written_over_five_minutes(object: &PreflightCheck, takes: i64) -> Vec<i64> {
+fn written_over_five_minutes(object: &PreflightCheck, takes: impl Fn(i64) -> i64) -> Vec<i64> {
     let mut world = World::with(vec![object.clone()]);
     let (mut writes, mut object) = (Vec::new(), object.clone());
-    let mut running = world.output.probes().first().map(|(_, number)| (takes, *number));
+    let mut running = world.output.probes().first().map(|(_, number)| (takes(0), *number));
     for second in 0..300 {
         world.now = at(second);
         let ended = running.take_if(|(at, _)| *at <= second).map(|(_, number)| Input::Probed(key("a"), number, seen(Outcome::Pass)));
         world.tell(ended);
         if let Some((_, number)) = world.output.probes().first() {
-            running = Some((second + takes, *number));
+            running = Some((second + takes(second), *number));
         }
         if !world.output.writes().is_empty() {
             writes.push(second);
             let (begun, output) = (running, std::mem::take(&mut world.output));
             world.output = output;
             object = world.echo(&object);
-            running = begun.or(world.output.probes().first().map(|(_, number)| (second + takes, *number)));
+            running = begun.or(world.output.probes().first().map(|(_, number)| (second + takes(second), *number)));
         }
     }
     writes
@@ -173,15 +173,23 @@ fn written_over_five_minutes(object: &PreflightCheck, takes: i64) -> Vec<i64> {
 
 #[test]
 fn a_check_that_passes_in_time_is_written_once() {
-    assert_eq!(written_over_five_minutes(&tcp("a", 1), 1), [1]);
+    assert_eq!(written_over_five_minutes(&tcp("a", 1), |_| 1), [1]);
 }
 
 #[test]
 fn a_check_that_is_slow_each_time_is_flagged_once_and_then_renewed_at_half_of_stale_after() {
-    let writes = written_over_five_minutes(&tcp("a", 1), 4);
+    let writes = written_over_five_minutes(&tcp("a", 1), |_| 4);
     // Its status says that it was not evaluated yet; then what came of it; and that the next look is overdue.
     assert_eq!(writes[..3], [1, 4, 12]);
     // Half of 30 s: every second beat.
     let pauses: Vec<i64> = writes[3..].windows(2).map(|two| two[1] - two[0]).collect();
     assert!(pauses.iter().all(|pause| *pause == 20), "{writes:?}");
+}
+
+#[test]
+fn a_check_that_was_slow_for_a_while_is_vouched_for_again_after_ten_prompt_evaluations() {
+    let writes = written_over_five_minutes(&tcp("a", 1), |second| if second < 30 { 4 } else { 1 });
+    // Slow until 30; renewed at half of 30 s while it is on probation, and written once more when that ends, after the beats from 30 to 120.
+    assert!(writes.contains(&121), "{writes:?}");
+    assert!(writes.iter().all(|at| *at <= 121), "nothing is written of what is vouched for: {writes:?}");
 }
