@@ -1,12 +1,12 @@
 //! What `cooldown` and `concurrency` share: they ask what is known of the starts of the gate that asks, and need a place that was granted.
 
-use super::live::{Asked, LiveProbe, Look, TargetRule};
+use super::live::{Asked, LiveProbe, Look, Place, Related, TargetRule};
 use super::objects::NOT_SYNCED;
-use crate::api::conditions::passing::{AWAITING_PLACE, NO_PLACE};
+use crate::api::conditions::passing::{AWAITING_PLACE, FORBIDDEN, NO_PLACE};
 use crate::api::{Operation, StartsPer};
 use crate::core::gate::{Ask, hold_key};
-use crate::core::observation::{NO_DATA, Observation, Outcome};
-use crate::core::starts::{Asking, Finding, Limit, Per, Targets, find};
+use crate::core::observation::{NO_DATA, NOT_FOUND, Observation, Outcome};
+use crate::core::starts::{Asking, Finding, Limit, Per, find};
 use crate::core::text::single_line;
 use crate::core::touch::{Cluster, Gated, Touch, resolve, touch};
 use serde_json::Value;
@@ -19,6 +19,9 @@ const MAX_REQUESTER: usize = 256;
 pub const PLACE_GRANTED: &str = "PlaceGranted";
 /// Reason of a Pass: there is a place, and nothing will be stored.
 pub const ROOM: &str = "Room";
+
+/// What it is told of where it is not about the gate.
+const WHOLE: &str = "Experiment";
 
 pub(super) const fn per(per: StartsPer) -> Per {
     match per {
@@ -43,9 +46,14 @@ impl LiveProbe for StartLimit {
     fn targets(&self) -> TargetRule {
         match self.0 {
             // What the experiment selects.
-            Limit::Concurrency { per: Per::Target, .. } | Limit::Cooldown { per: Per::Target, .. } => TargetRule::Gated,
+            limit if limit.per() == Per::Target => TargetRule::Gated,
             Limit::Concurrency { .. } | Limit::Cooldown { .. } => TargetRule::None,
         }
+    }
+
+    fn reads(&self) -> Vec<Related> {
+        let pods = || Related { api_version: "v1", kind: "Pod", place: Place::Targets, name: None, quiet: true };
+        (self.0.per() == Per::Target).then(pods).into_iter().collect()
     }
 
     fn per_request(&self) -> bool {
@@ -82,12 +90,17 @@ fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
     {
         return Observation::new(target, Outcome::Pass, PLACE_GRANTED, "a place was granted");
     }
+    let targets = match asked.touch.filter(|_| limit.per() == Per::Target).map(|touch| workloads(touch, asked.cluster)) {
+        None => None,
+        Some(Ok(workloads)) => Some(workloads),
+        Some(Err((reason, message))) => return Observation::error(WHOLE, reason, message),
+    };
     let asking = Asking {
         requester: single_line(ask.request.user.name, MAX_REQUESTER).into(),
-        targets: asked.touch.and_then(|touch| workloads(touch, asked.cluster)),
+        targets,
         resolve: &|aim| {
             let gated = Gated { group: &aim.group, kind: &aim.kind, namespace: aim.namespace.as_deref(), object: &aim.object };
-            touch(&gated).ok().and_then(|touch| workloads(&touch, asked.cluster))
+            touch(&gated).ok().and_then(|touch| workloads(&touch, asked.cluster).ok())
         },
         digest: digest.map(Into::into),
     };
@@ -106,11 +119,18 @@ fn observe(limit: Limit, asked: &Asked<'_>) -> Observation {
     }
 }
 
-/// The workloads of the pods that may be hit; none is not known to be none.
-fn workloads(touch: &Touch, cluster: &dyn Cluster) -> Targets {
-    let touched = resolve(touch, cluster).ok()?;
+/// The workloads of the pods that may be hit, or why that cannot be told; none is not known to be none.
+fn workloads(touch: &Touch, cluster: &dyn Cluster) -> Result<Arc<[Arc<str>]>, (&'static str, String)> {
+    let touched = resolve(touch, cluster).map_err(|untold| {
+        let reason = if untold.forbidden { FORBIDDEN } else { NOT_SYNCED };
+        (reason, untold.message)
+    })?;
     let words: Arc<[Arc<str>]> = touched.workloads().keys().map(|workload| Arc::from(format!("{workload:?}"))).collect();
-    (!words.is_empty()).then_some(words)
+    if words.is_empty() {
+        let message = format!("nothing would be hit: there are no {}", single_line(&touched.looked_for.join("; no "), 200));
+        return Err((NOT_FOUND, message));
+    }
+    Ok(words)
 }
 
 /// What tells this one try from others: the uid of an object that is made, which the API server gives it before it asks; else the request's.

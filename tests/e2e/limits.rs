@@ -55,8 +55,12 @@ fn lets_the_operator_see(plane: &ControlPlane) {
 
 /// Applies the gate and waits until it is in force: first it refuses for another reason, then a dry run, which begins nothing, finds a place.
 fn in_force(kubectl: &Kubectl, probe: &str, enough: usize) {
+    in_force_for(kubectl, probe, enough, &named("dry"));
+}
+
+fn in_force_for(kubectl: &Kubectl, probe: &str, enough: usize, object: &str) {
     kubectl.apply_text(&(failing("freeze") + &limited(probe, &["limit", "freeze"]))).unwrap();
-    let dry = || kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &named("dry")).unwrap();
+    let dry = || kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], object).unwrap();
     let all = |what: &str, fits: &dyn Fn(&Output) -> bool| {
         let mut in_a_row = 0;
         within(Duration::from_mins(1), what, || {
@@ -114,6 +118,34 @@ fn a_place_that_nobody_comes_back_for_is_free_again() {
     assert!(refused.contains("1 of 1 places for starts are taken: 1 just admitted"), "{refused}");
     within(Duration::from_secs(40), "the place to be given back", || ensure(run()["withdrawn"] == true, || run().to_string()));
     team.create(&named("another"));
+}
+
+#[test]
+fn each_target_has_places_of_its_own() {
+    let team = team();
+    team.deployment("web", 1);
+    team.deployment("db", 1);
+    let of = |name: &str, app: &str| {
+        named(name).replace("mode: one", &format!("action: pod-failure, mode: one, selector: {{ labelSelectors: {{ app: {app} }} }}"))
+    };
+    in_force_for(&team.kubectl, "concurrency: { max: 1, per: Target }", 1, &of("dry", "web"));
+    team.create(&of("first", "web"));
+    let refused = team.create_refused(&of("second", "web"));
+    assert!(refused.contains("1 of 1 places for starts of these targets are taken: podchaos") && refused.contains("first"), "{refused}");
+    team.create(&of("third", "db"));
+    let refused = team.create_refused(&of("fourth", "gone"));
+    assert!(refused.contains("nothing would be hit: there are no pods") && refused.contains("app=gone"), "{refused}");
+}
+
+#[test]
+fn each_requester_has_places_of_their_own() {
+    let team = team();
+    in_force(&team.kubectl, "concurrency: { max: 1, per: Requester }", 1);
+    let by = |who: &'static str| ["create", "-f", "-", who, "--as-group=system:masters"];
+    team.done(&by("--as=jane"), &named("hers"));
+    let refused = team.refused(&by("--as=jane"), &named("hers-too"));
+    assert!(refused.contains("1 of 1 places for starts of this requester are taken") && refused.contains("hers"), "{refused}");
+    team.done(&by("--as=joe"), &named("his"));
 }
 
 #[test]

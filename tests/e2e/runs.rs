@@ -1,9 +1,11 @@
 //! `PreflightRuns`: made by people, and for requests that a gate holds.
 
 use crate::manifests::{check, creating, failing, gate, machine, passing};
+use crate::replicas::two_operators;
 use crate::servers::HttpServer;
 use crate::team::{Team, condition, steady};
 use crate::world::{ensure, eventually, holds_for, shared, within};
+use control_plane::Operator;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -144,6 +146,47 @@ fn a_run_says_how_far_it_is_and_can_be_cancelled_and_ends_in_time() {
     team.create(&run("joined", "{ checkSelector: {} }"));
     server.answer();
     assert_eq!(complete(&team, "joined")["status"]["verdict"], "Passing");
+}
+
+#[test]
+fn a_gate_s_schedule_makes_runs() {
+    let team = shared().team("run-schedule");
+    team.apply(&passing("rules"));
+    team.verdict("rules", "Passing");
+    let schedule = "schedule: { cron: '* * * * *', timeZone: Europe/Amsterdam }";
+    team.apply(&gate(
+        "minutely",
+        &format!("{{ match: {{ {} }}, checks: [{{ name: rules }}], {schedule} }}", creating("chaos-mesh.org", "podchaos")),
+    ));
+    let run = within(Duration::from_secs(90), "a run by the clock", || {
+        let runs = team.kubectl.json(&["get", "pfrun"]).unwrap();
+        let run = runs["items"].as_array().into_iter().flatten().find(|run| run["status"]["completionTime"].is_string()).cloned();
+        run.ok_or_else(|| runs.to_string())
+    });
+    assert_eq!(run["spec"]["gateRef"]["name"], "minutely", "{run}");
+    assert!(run["spec"]["scheduledTime"].as_str().is_some_and(|time| time.ends_with(":00Z")), "on the minute: {run}");
+    assert_eq!((checks(&run), run["status"]["verdict"].as_str()), (pairs(&[("rules", "Passing")]), Some("Passing")), "{run}");
+}
+
+#[test]
+fn a_run_goes_on_when_the_leader_dies() {
+    let (plane, mut operators, _service) = two_operators();
+    plane.admin().ok(&["api-resources", "--cached=false"]).unwrap();
+    let kubectl = plane.admin().in_namespace(&plane.namespace("run-leader").unwrap());
+    let server = Reluctant::start();
+    kubectl.apply_text(&[server.check("slow", "priority: 20,"), passing("quick")].concat()).unwrap();
+    kubectl.ok(&["wait", "--for=condition=Passing", "pfc/quick", "--timeout=60s"]).unwrap();
+    let leads = |operator: &Operator| operator.metrics().unwrap().lines().any(|line| line == "holdpoint_leader 1");
+    let leader = within(Duration::from_secs(30), "a leader", || operators.iter().position(leads).ok_or_else(String::new));
+    kubectl.apply_text(&run("long", "{ checkSelector: {} }")).unwrap();
+    let status = || kubectl.json(&["get", "pfrun", "long"]).unwrap()["status"].clone();
+    eventually("progress", || ensure(status()["progress"] == "1/2", || status().to_string()));
+    let began = status()["startTime"].clone();
+    operators[leader].kill();
+    server.answer();
+    kubectl.ok(&["wait", "--for=condition=Complete", "pfrun/long", "--timeout=90s"]).unwrap();
+    let over = status();
+    assert_eq!((&over["startTime"], &over["verdict"], &over["progress"]), (&began, &"Passing".into(), &"2/2".into()), "{over}");
 }
 
 #[test]

@@ -47,6 +47,15 @@ pub enum Limit {
     },
 }
 
+impl Limit {
+    /// Whose starts are counted together.
+    pub const fn per(self) -> Per {
+        match self {
+            Self::Concurrency { per, .. } | Self::Cooldown { per, .. } => per,
+        }
+    }
+}
+
 /// Who asks for one more.
 #[derive(Clone)]
 pub struct Asking<'a> {
@@ -90,9 +99,7 @@ pub fn find(limit: Limit, book: &Book, asking: &Asking<'_>, times: Times) -> Fin
     if let Some(unread) = &book.unread {
         return Finding::Unknown(single_line(unread, MESSAGE));
     }
-    let per = match limit {
-        Limit::Concurrency { per, .. } | Limit::Cooldown { per, .. } => per,
-    };
+    let per = limit.per();
     if per == Per::Target && asking.targets.is_none() {
         return Finding::Unknown("what the start is aimed at could not be told, so it cannot be counted per target".to_owned());
     }
