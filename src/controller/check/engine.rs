@@ -10,6 +10,7 @@
 
 mod asks;
 mod leading;
+mod listing;
 mod messages;
 mod per_request;
 mod places;
@@ -20,6 +21,7 @@ mod tracked;
 
 use self::asks::Asks;
 pub use self::asks::{Answer, Ticket};
+use self::listing::Listing;
 pub use self::messages::{Effect, Input, Output};
 use self::places::Places;
 use self::relations::Relations;
@@ -97,13 +99,6 @@ pub struct Engine {
     last: Timestamp,
     metrics: Metrics,
     output: Output,
-}
-
-/// What was told of a list that goes on.
-#[derive(Debug, Default)]
-struct Listing {
-    keys: BTreeSet<CheckKey>,
-    newest: Revision,
 }
 
 /// Whether this replica leads.
@@ -272,16 +267,7 @@ impl Engine {
                 self.revision = self.revision.max(revision_of(&check));
                 self.remove(&key_of(&check));
             }
-            Change::Listed(rest) => {
-                self.take_listed(rest, now);
-                self.complete = true;
-                let Listing { keys, newest } = std::mem::take(&mut self.listing);
-                self.revision = self.revision.max(newest).max(self.listed_from);
-                let gone: Vec<CheckKey> = self.checks.keys().filter(|key| !keys.contains(key)).cloned().collect();
-                for key in &gone {
-                    self.remove(key);
-                }
-            }
+            Change::Listed(rest) => self.end_list(rest, now),
             Change::Unreadable { namespace, name, error } => {
                 tracing::error!(namespace, name, error, "a PreflightCheck cannot be read and counts as missing");
                 self.remove(&CheckKey { namespace: namespace.unwrap_or_default().into(), name: name.into() });
@@ -293,15 +279,6 @@ impl Engine {
             }
         }
         self.reach();
-    }
-
-    /// Takes in some of a list. What is not in it stays until the list ends, and only then it is known up to which revision.
-    fn take_listed(&mut self, checks: Vec<PreflightCheck>, now: Timestamp) {
-        for check in checks {
-            self.listing.newest = self.listing.newest.max(revision_of(&check));
-            self.listing.keys.insert(key_of(&check));
-            self.upsert(check, now);
-        }
     }
 
     fn upsert(&mut self, object: PreflightCheck, now: Timestamp) {
