@@ -278,7 +278,9 @@ async fn measure(cluster: &Cluster, arena: &Arena, scale: Scale, aims: &mut Aims
         if contender.asked == Asked::Nothing {
             cells.extend((0..5).map(|_| nothing()));
         } else {
-            let asked = if contender.is_counted() { number(asked_between(contender, &before, &after, creates)?) } else { nothing() };
+            // What goes through one entry and ends alike is counted as one.
+            let alike = arena.contenders.iter().filter(|other| other.asked == contender.asked).map(|_| creates).sum();
+            let asked = if contender.is_counted() { number(asked_between(contender, &before, &after, alike)?) } else { nothing() };
             let by_round = rounds.iter().filter_map(|round| Some(round.get(index)?.p50() - round.first()?.p50()));
             let added = samples.p50() - none.p50();
             cells.push(number(added));
